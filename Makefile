@@ -1,0 +1,54 @@
+# make book   build the book; PROFILE=smoke|cpu|gpu (default cpu), JOBS=n stages or notebooks at a time (default 1)
+# make test   every test, the notebooks among them
+# make lint   style and format
+# make clean  remove all that was built, trained networks included
+#
+# Each target makes the environment first (.venv, from requirements.lock). Needs Python 3.11 or later and nothing else.
+
+PYTHON ?= python3
+PROFILE ?= cpu
+JOBS ?= 1
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+PACKAGES := $(shell grep -c '==' requirements.lock)
+
+.PHONY: book test lint clean venv
+.DEFAULT_GOAL := book
+
+book: $(INSTALLED)
+	@started=$$(date +%s); \
+	$(BIN)/python -m snakemake --cores all --nolock --rerun-incomplete --rerun-triggers mtime --scheduler greedy \
+	    --resources gpu=1 --quiet host reason --config 'profile=$(PROFILE)' 'jobs=$(JOBS)' \
+	&& printf 'The book, profile %s, took %s min. Open file://%s\n' '$(PROFILE)' \
+	    "$$(( ($$(date +%s) - started + 30) / 60 ))" "$(CURDIR)/build/_build/html/index.html" \
+	|| { echo 'The book was not finished: the reason stands above. Run the same command again to go on.' >&2; exit 1; }
+
+# One thread for each worker: two workers with a thread for every core would fight over them.
+test: $(INSTALLED)
+	@OMP_NUM_THREADS=1 DEFECTLIB_QUIET=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+	    --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg tests notebooks
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+clean:
+	rm -rf build .snakemake
+
+venv: $(INSTALLED)
+
+# pip names every package that it collects; one line in twenty is progress enough.
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "Python 3.11 or later is needed, and '$(PYTHON)' is not; try: make PYTHON=python3.12" >&2; exit 2; }
+	@echo "Installing $(PACKAGES) packages into $(VENV), some minutes the first time"
+	@$(PYTHON) -m venv $(VENV)
+	@rm -f $@
+	@{ $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r requirements.lock \
+	    && $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable . \
+	    && touch $@; } \
+	    | awk '/^Collecting/ && ++n % 20 == 0 { print "  " n " of $(PACKAGES): " $$2; fflush() } \
+	           /^Installing/ { print "  unpacking"; fflush() }'
+	@test -f $@ || { echo "the installation failed; what is missing stands above" >&2; exit 2; }

@@ -1,0 +1,5 @@
+"""``python -m defectlib``: the command line."""
+
+from defectlib.cli import main
+
+main()

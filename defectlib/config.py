@@ -1,0 +1,258 @@
+"""Settings of every stage: frozen, validated, and hashed into the key of the artifact they lead to. Loads no torch.
+
+A stage's settings hold the settings of the stages it needs, so one object describes a result down to its data, and
+its key can be computed with nothing built and no data present:
+
+    key = H(stage name, stage version, own fields that are not at their default, keys of the inputs)
+
+Fields at their default stay out of the hash: a field added later orphans no artifact. A stage's ``version`` is
+bumped by hand when its code starts to give other results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from defectlib.errors import UserError, unknown
+
+Device = Literal["cpu", "cuda"]
+Dtype = Literal["fp32", "bf16"]
+
+
+class Settings(BaseModel):
+    """A frozen record of values; unknown keys are rejected with the nearest valid name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    #: Fields that change nothing in the result.
+    unhashed: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys_only(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for name in values:
+                if name not in cls.model_fields:
+                    raise unknown(f"setting of {cls.__name__}", str(name), cls.model_fields)
+        return values
+
+    def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """What enters the hash: every field that is not at its default, and always ``kind``, less ``ignore``."""
+        return {
+            name: _identity(getattr(self, name), ignore)
+            for name, field in type(self).model_fields.items()
+            if name not in ignore | self.unhashed and (name == "kind" or getattr(self, name) != field.default)
+        }
+
+
+class Stage(Settings):
+    """Settings that lead to an artifact. Fields that are themselves stages are its inputs."""
+
+    stage: ClassVar[str]
+    version: ClassVar[int] = 1
+    #: Fields that say where a result was computed and not what it is; see :meth:`key`.
+    machine_fields: ClassVar[frozenset[str]] = frozenset({"device", "dtype"})
+
+    def inputs(self) -> dict[str, Stage]:
+        """The stages this one needs, by field name."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in fields.items() if isinstance(value, Stage)}
+
+    def key(self, *, any_machine: bool = False) -> str:
+        """16 hexadecimal digits that name the artifact; with ``any_machine`` leaving out where it was computed.
+
+        What is shipped with the package is looked up by the latter, everything else by the former.
+        """
+        ignore = self.machine_fields if any_machine else frozenset()
+        text = json.dumps([self.stage, self.version, self.identity(ignore)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _identity(value: Any, ignore: frozenset[str]) -> Any:
+    if isinstance(value, Stage):
+        return value.key(any_machine=bool(ignore))
+    if isinstance(value, Settings):
+        return value.identity(ignore)
+    if isinstance(value, tuple):
+        return [_identity(item, ignore) for item in value]
+    return value
+
+
+# Data ---------------------------------------------------------------------------------------------------------------
+
+
+class EmbeddedData(Settings):
+    """A product of the procedural dataset: rendered, so its identity is what it was asked for."""
+
+    painter_version: ClassVar[int] = 1  # bumped when any pixel of the procedural dataset changes
+
+    kind: Literal["embedded"] = "embedded"
+    product: str
+    size: int = Field(64, ge=32, le=512)  # pixels a side
+    shots: int = Field(5, ge=1)  # training images per defect type (the authors' protocol)
+    eval_count: int = Field(200, ge=1)  # held-out images
+    seed: int = 0
+
+    def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
+        return super().identity(ignore) | {"painter_version": self.painter_version}
+
+
+class FolderData(Settings):
+    """A folder in the one dataset layout, and a split of it; its identity is the digest of its content."""
+
+    unhashed: ClassVar[frozenset[str]] = frozenset({"root", "split"})  # the digest says what they hold
+
+    kind: Literal["folder"] = "folder"
+    root: Path
+    digest: str  # SHA-256 over the split manifest and the content of every file it names
+    split: str  # path of the split manifest below `root`
+
+
+Data = Annotated[EmbeddedData | FolderData, Field(discriminator="kind")]
+
+
+# Defect-Gen ---------------------------------------------------------------------------------------------------------
+
+
+class LargeNet(Settings):
+    """The denoiser p_θ that sees the whole image: several resolutions, attention at the lowest ones."""
+
+    kind: Literal["large"] = "large"
+    channels: tuple[int, ...] = (32, 48, 64, 96)  # per resolution, highest first
+    blocks: int = Field(1, ge=1)  # residual blocks per resolution
+    attention: tuple[int, ...] = (2, 3)  # resolutions (0 = highest) with self-attention
+    fold: int = Field(
+        2, ge=1
+    )  # pixel-unshuffle factor: trades resolution for channels before the first layer
+
+
+class SmallNet(Settings):
+    """The denoiser p_φ that sees a patch: no attention, no middle block, no folding."""
+
+    kind: Literal["small"] = "small"
+    receptive_field: int = 45  # pixels a side, one of `defectlib.defectgen.denoiser.LADDER`
+    channels: int = Field(32, ge=8)  # at full resolution; doubled at each lower one
+
+
+Net = Annotated[LargeNet | SmallNet, Field(discriminator="kind")]
+
+
+class DenoiserTraining(Stage):
+    """One of the two denoisers, trained on the training images of ``data``."""
+
+    stage: ClassVar[str] = "denoiser"
+    unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
+
+    data: Data
+    net: Net
+    steps: int = Field(ge=1)
+    batch: int = Field(16, ge=1)  # images (or crops) per step
+    crop: int | None = Field(
+        None, ge=32
+    )  # pixels a side of random training crops; None trains on whole images
+    lr: float = Field(1e-3, gt=0)  # decays to zero along a cosine
+    weight_decay: float = Field(2e-3, ge=0)
+    ema: float = Field(0.998, gt=0, lt=1)  # decay of the averaged weights, which are the ones that sample
+    mask_weight: float = Field(2.0, gt=0)  # weight of the mask channels in the loss
+    checkpoint_every: int = Field(250, ge=1)  # steps
+    seed: int = 0
+    device: Device = "cpu"
+    dtype: Dtype = "fp32"
+
+
+Sampler = Literal["ddpm", "ddim", "dpm++"]
+
+
+class Synthesis(Stage):
+    """A folder of synthetic pairs, sampled from a large and a small net with a switch at ``switch_step`` (Fig. 4)."""
+
+    stage: ClassVar[str] = "synthetic"
+    unhashed: ClassVar[frozenset[str]] = frozenset({"batch"})
+
+    large: DenoiserTraining
+    small: DenoiserTraining
+    switch_step: int = Field(400, ge=0)  # u: the large net acts at t >= u, the small one below
+    num_inference_steps: int = Field(50, ge=1)  # network calls per image
+    sampler: Sampler = "ddpm"
+    count: int = Field(ge=1)  # pairs
+    size: int | None = Field(None, ge=32)  # pixels a side; None: the size trained on
+    seed: int = 0
+    batch: int = Field(25, ge=1)  # pairs at a time; each has its own noise
+    device: Device = "cpu"
+    dtype: Dtype = "fp32"
+
+    @model_validator(mode="after")
+    def _one_dataset(self) -> Synthesis:
+        if self.large.data != self.small.data:
+            raise UserError(
+                "the large and the small net were not trained on the same data; train both on one dataset"
+            )
+        return self
+
+
+class Fidelity(Stage):
+    """How far synthetic pairs are from the training images, and from each other."""
+
+    stage: ClassVar[str] = "fidelity"
+
+    synthetic: Synthesis
+
+
+# Segmentation -------------------------------------------------------------------------------------------------------
+
+
+class SegmenterTraining(Stage):
+    """A baseline trained on real images, and on synthetic ones too where ``synthetic`` says so."""
+
+    stage: ClassVar[str] = "segmenter"
+    unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
+
+    data: Data
+    model: str  # a name of `defectlib.segmentation.models.MODELS`
+    synthetic: Synthesis | None = None
+    steps: int = Field(ge=1)
+    batch: int = Field(8, ge=1)
+    crop: int | None = Field(
+        None, ge=32
+    )  # pixels a side of random training crops; None trains on whole images
+    lr: float = Field(1e-3, gt=0)  # decays to zero by the poly rule
+    weight_decay: float = Field(1e-2, ge=0)
+    pretrained: bool = False  # ImageNet weights for the encoder
+    checkpoint_every: int = Field(100, ge=1)  # steps
+    seed: int = 0
+    device: Device = "cpu"
+    dtype: Dtype = "fp32"
+
+
+class Evaluation(Stage):
+    """Per-image confusion counts of a segmenter on the held-out images of its data."""
+
+    stage: ClassVar[str] = "evaluation"
+
+    segmenter: SegmenterTraining
+
+
+#: Every stage by name; the way back from a settings file to an object.
+STAGES: dict[str, type[Stage]] = {
+    stage.stage: stage for stage in (DenoiserTraining, Synthesis, Fidelity, SegmenterTraining, Evaluation)
+}
+
+
+def parse(cls: type[Settings], values: dict[str, Any]) -> Any:
+    """``cls(**values)``, with pydantic's report turned into one line that names the setting.
+
+    Raises:
+        UserError: A value has the wrong type or is out of range, or a setting is missing or unknown.
+    """
+    try:
+        return cls(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or cls.__name__
+        raise UserError(
+            f"setting '{where}' of {cls.__name__}: {first['msg']}, got {first['input']!r}"
+        ) from error

@@ -1,0 +1,140 @@
+"""From data settings to samples in memory: rendered, or read from a folder that still is what the settings say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from defectlib import config
+from defectlib.data import folder, procedural, verify
+from defectlib.data.pixels import threaded
+from defectlib.data.sample import Sample
+from defectlib.data.split import Split, by_group, class_table, digest, first_shots, select
+from defectlib.errors import UserError, UserErrors, unknown
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples of one product, divided.
+
+    Attributes:
+        train: Samples that train; the generator sees only these.
+        eval: Samples held out.
+        classes: Names of the K defect types by id from 1.
+        product: Name of the product.
+        groups: Group of every sample by key, for intervals that resample groups; the key itself where none is given.
+    """
+
+    train: tuple[Sample, ...]
+    eval: tuple[Sample, ...]
+    classes: tuple[str, ...]
+    product: str
+    groups: dict[str, str]
+
+
+def load(data: config.EmbeddedData | config.FolderData) -> Dataset:
+    """Both sides of ``data``.
+
+    Raises:
+        UserError: See :func:`load_train`.
+    """
+    train, held = load_train(data), load_eval(data)
+    given = folder.read_groups(data.root) if isinstance(data, config.FolderData) else {}
+    groups = {sample.key: given.get(sample.key, sample.key) for sample in (*train, *held)}
+    return Dataset(train, held, train[0].classes, train[0].product, groups)
+
+
+# A notebook that asks twice must not wait twice. A folder's settings hold its digest, so the samples kept here are
+# what the settings describe even if the files change later.
+@lru_cache(maxsize=4)
+def load_train(data: config.EmbeddedData | config.FolderData) -> tuple[Sample, ...]:
+    """The training samples of ``data``, without those held out.
+
+    Raises:
+        UserError: The product is unknown, or the folder is not whole or has changed since its digest was taken.
+    """
+    if isinstance(data, config.EmbeddedData):
+        return _rendered(data, "train", data.shots * len(_classes(data)))
+    return _read(data, "train")
+
+
+@lru_cache(maxsize=4)
+def load_eval(data: config.EmbeddedData | config.FolderData) -> tuple[Sample, ...]:
+    """The held-out samples of ``data``, without those that train.
+
+    Raises:
+        UserError: See :func:`load_train`.
+    """
+    if isinstance(data, config.EmbeddedData):
+        return _rendered(data, "eval", data.eval_count)
+    return _read(data, "eval")
+
+
+def _classes(data: config.EmbeddedData) -> tuple[str, ...]:
+    if data.product not in procedural.PRODUCTS:
+        raise unknown("product", data.product, procedural.PRODUCTS)
+    return procedural.PRODUCTS[data.product].classes
+
+
+def _rendered(data: config.EmbeddedData, split: str, count: int) -> tuple[Sample, ...]:
+    # Image i shows type i mod K first, so a prefix of shots x K images holds `shots` of each type.
+    _classes(data)
+    return tuple(procedural.sample(data.product, split, i, size=data.size, seed=data.seed) for i in range(count))
+
+
+def _read(data: config.FolderData, side: str) -> tuple[Sample, ...]:
+    split = Split.read(data.root / data.split)
+    if digest(data.root, split) != data.digest:
+        raise UserError(
+            f"{data.root}: images, masks, classes, groups or the split changed since it was taken up; do so anew"
+        )
+    classes = folder.read_classes(data.root)
+    rows = select(folder.index(data.root).set_index("key", drop=False), getattr(split, side))
+    return tuple(threaded(lambda row: folder.read_sample(row, classes), list(rows.itertuples()), "reading"))
+
+
+# Taking up a folder -------------------------------------------------------------------------------------------------
+
+
+def folder_data(
+    root: Path, *, shots: int | None = None, seed: int = 0, split_dir: Path | None = None
+) -> config.FolderData:
+    """Settings for a dataset folder, checked whole; its split is the manifest that is there, or is made and kept.
+
+    Without ``shots`` the manifest is ``default.json`` (``seed-N.json`` for a ``seed`` other than 0), made by
+    :func:`split.by_group`; with it, ``shots-N.json``, made by :func:`split.first_shots`. To divide anew, remove it.
+
+    Args:
+        root: The dataset folder.
+        shots: Training images per defect type, for the authors' protocol.
+        seed: Of the division by group.
+        split_dir: Where manifests are kept; ``root/splits`` if None.
+
+    Raises:
+        UserErrors: The folder, or a manifest in ``split_dir``, has faults; all are listed.
+        UserError: A class has too few images for the split, or the manifest cannot be written.
+    """
+    root = Path(root).absolute()
+    verify.check(root)
+    name = f"shots-{shots}" if shots is not None else "default" if seed == 0 else f"seed-{seed}"
+    path = (split_dir or root / "splits").absolute() / f"{name}.json"
+    split = _kept(path, root) if path.exists() else _made(path, root, shots, seed)
+    below = path.relative_to(root) if path.is_relative_to(root) else path
+    return config.FolderData(root=root, digest=digest(root, split), split=below.as_posix())
+
+
+def _kept(path: Path, root: Path) -> Split:
+    split = Split.read(path)
+    index = folder.index(root)
+    if faults := split.faults(dict(zip(index["key"], index["group"], strict=True)), path):
+        raise UserErrors(f"{path}: faults in the split ({len(faults)}):", faults)
+    return split
+
+
+def _made(path: Path, root: Path, shots: int | None, seed: int) -> Split:
+    classes = folder.read_classes(root)
+    table = class_table(folder.index(root), classes)
+    split = by_group(table, classes, seed=seed) if shots is None else first_shots(table, classes, shots)
+    split.write(path)
+    return split

@@ -1,0 +1,45 @@
+"""What a sample is: one image of a product, its index mask, and what the mask's numbers mean (paper §3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One image–mask pair.
+
+    Attributes:
+        key: Identifier within its dataset; image and mask are joined on it.
+        image: uint8 (H, W, 3), RGB.
+        mask: uint8 (H, W); 0 is background, ``k`` is ``classes[k - 1]``. Several types may occur in one mask.
+        classes: Names of the product's K defect types, by id from 1.
+        product: Name of the product shown.
+        caption: One sentence on what is in the image; empty where nobody wrote one.
+        source: Where the pair comes from, for people to read (a dataset's name, a generator's key).
+    """
+
+    key: str
+    image: np.ndarray
+    mask: np.ndarray
+    classes: tuple[str, ...]
+    product: str
+    caption: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3:
+            raise ValueError(f"{self.key}: image must be uint8 (H, W, 3), got {self.image.dtype} {self.image.shape}")
+        if self.mask.dtype != np.uint8 or self.mask.shape != self.image.shape[:2]:
+            raise ValueError(
+                f"{self.key}: mask must be uint8 {self.image.shape[:2]}, got {self.mask.dtype} {self.mask.shape}"
+            )
+        if (top := int(self.mask.max(initial=0))) > len(self.classes):
+            raise ValueError(f"{self.key}: mask value {top} has no class; there are {len(self.classes)}")
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Names of the defect types that occur in the mask, in id order."""
+        return tuple(self.classes[k - 1] for k in np.unique(self.mask) if k > 0)

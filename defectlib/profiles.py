@@ -1,0 +1,219 @@
+"""Profiles: one YAML file that says how much of everything a run may cost. Loads no torch.
+
+A value's origin, weakest first: defaults here < ``notebooks/profiles/NAME.yaml`` < a notebook's or command's
+parameter. A profile makes the settings of stages, so what two notebooks ask for under one profile is one artifact.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field
+
+from defectlib.config import (
+    Data,
+    DenoiserTraining,
+    EmbeddedData,
+    Evaluation,
+    Fidelity,
+    LargeNet,
+    Net,
+    Sampler,
+    SegmenterTraining,
+    Settings,
+    SmallNet,
+    Synthesis,
+    parse,
+)
+from defectlib.errors import UserError, unknown
+from defectlib.runtime import REPOSITORY
+
+PROFILES = REPOSITORY / "notebooks" / "profiles"
+
+
+class NetBudget(Settings):
+    """How one of the two denoisers is trained."""
+
+    steps: int = Field(ge=1)
+    batch: int = Field(16, ge=1)
+    lr: float = Field(1e-3, gt=0)
+    ema: float = Field(0.998, gt=0, lt=1)
+
+
+class OwnBudget(Settings):
+    """What the user's own defects get: training at native scale, on crops."""
+
+    crop: int = Field(64, ge=32)  # pixels a side, of training crops and of synthetic pairs
+    large: NetBudget
+    small: NetBudget
+    count: int = Field(100, ge=1)  # synthetic pairs
+    segmenter_steps: int = Field(ge=1)
+
+
+class Profile(Settings):
+    """A profile's values; see ``notebooks/profiles/``."""
+
+    name: str
+    products: tuple[str, ...]  # of the embedded dataset, those with trained generators first
+    size: int = Field(64, ge=32, le=512)  # pixels a side
+    shots: int = Field(5, ge=1)  # training images per defect type
+    eval_count: int = Field(200, ge=1)  # held-out images
+    large_net: LargeNet = LargeNet()
+    small_channels: int = Field(32, ge=8)  # of small nets with two resolutions or more
+    patch_channels: int = Field(48, ge=8)  # of small nets with one resolution
+    receptive_field: int = 45  # pixels a side, of the small net
+    receptive_fields: tuple[int, ...] = (17, 45)  # of the small nets in the playground
+    large: NetBudget
+    small: NetBudget
+    patch: NetBudget  # small nets with one resolution
+    switch_step: int = 400  # u
+    switch_steps: tuple[int, ...] = (0, 200, 400, 600, 800, 1000)
+    num_inference_steps: int = Field(50, ge=1)
+    sampler: Sampler = "ddpm"
+    gallery: int = Field(24, ge=1)  # synthetic pairs per point of a curve
+    synthetic: int = Field(100, ge=1)  # synthetic pairs that train a baseline
+    models: tuple[str, ...] = ("UNet", "DL", "M-B0")
+    segmenter_steps: int = Field(ge=1)
+    segmenter_batch: int = Field(8, ge=1)
+    seeds: tuple[int, ...] = (0,)  # of segmenters
+    own: OwnBudget
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    # From a profile to the settings of stages ------------------------------------------------------------------------
+
+    def data(self, product: str) -> EmbeddedData:
+        """An embedded product at this profile's size."""
+        return parse(
+            EmbeddedData,
+            {"product": product, "size": self.size, "shots": self.shots, "eval_count": self.eval_count},
+        )
+
+    def large_training(self, data: Data) -> DenoiserTraining:
+        """The large net on embedded or whole images."""
+        return self._denoiser(data, self.large_net, self.large)
+
+    def small_training(self, data: Data, receptive_field: int | None = None) -> DenoiserTraining:
+        """A small net by its receptive field in pixels; by default this profile's."""
+        field = receptive_field or self.receptive_field
+        return self._denoiser(data, self.small_net(field), self.patch if field <= 25 else self.small)
+
+    def small_net(self, receptive_field: int) -> SmallNet:
+        """The small net of that receptive field: nets with one resolution are cheap enough to be wider."""
+        channels = self.patch_channels if receptive_field <= 25 else self.small_channels
+        return SmallNet(receptive_field=receptive_field, channels=channels)
+
+    def _denoiser(self, data: Data, net: Net, budget: NetBudget, crop: int | None = None) -> DenoiserTraining:
+        values = {"data": data, "net": net, "crop": crop, **budget.model_dump(), **self.machine}
+        return parse(DenoiserTraining, values)
+
+    def synthesis(
+        self,
+        data: Data,
+        *,
+        switch_step: int | None = None,
+        receptive_field: int | None = None,
+        count: int | None = None,
+    ) -> Synthesis:
+        """A synthetic set from this profile's nets."""
+        values = {
+            "large": self.large_training(data),
+            "small": self.small_training(data, receptive_field),
+            "switch_step": self.switch_step if switch_step is None else switch_step,
+            "num_inference_steps": self.num_inference_steps,
+            "sampler": self.sampler,
+            "count": count or self.gallery,
+            "device": self.machine["device"],
+        }
+        return parse(Synthesis, values)
+
+    def fidelity(self, synthetic: Synthesis) -> Fidelity:
+        """The measures of a synthetic set."""
+        return Fidelity(synthetic=synthetic)
+
+    def evaluation(self, data: Data, model: str, synthetic: Synthesis | None = None, seed: int = 0) -> Evaluation:
+        """A baseline trained on real images, and on synthetic ones where given, and evaluated on held-out ones."""
+        values = {
+            "data": data,
+            "model": model,
+            "synthetic": synthetic,
+            "steps": self.segmenter_steps,
+            "batch": self.segmenter_batch,
+            "seed": seed,
+            **self.machine,
+        }
+        return Evaluation(segmenter=parse(SegmenterTraining, values))
+
+    def own_synthesis(self, data: Data, count: int | None = None) -> Synthesis:
+        """A synthetic set for the user's own defects, from nets trained on crops at native scale."""
+        own = self.own
+        return parse(
+            Synthesis,
+            {
+                "large": self._denoiser(data, self.large_net, own.large, own.crop),
+                "small": self._denoiser(data, self.small_net(self.receptive_field), own.small, own.crop),
+                "switch_step": self.switch_step,
+                "num_inference_steps": self.num_inference_steps,
+                "sampler": self.sampler,
+                "count": count or own.count,
+                "size": own.crop,
+                "device": self.machine["device"],
+            },
+        )
+
+    def own_evaluation(self, data: Data, model: str, synthetic: Synthesis | None, seed: int = 0) -> Evaluation:
+        """A baseline on the user's own defects: trained on crops, evaluated by sliding window at native size."""
+        base = self.evaluation(data, model, synthetic, seed).segmenter
+        steps, crop = self.own.segmenter_steps, self.own.crop
+        return Evaluation(segmenter=base.model_copy(update={"steps": steps, "crop": crop}))
+
+    @property
+    def machine(self) -> dict[str, str]:
+        """Device and arithmetic, resolved: they enter the key of what is trained."""
+        device = _has_cuda() if self.device == "auto" else self.device
+        precision = _has_bf16(device) if self.precision == "auto" else self.precision
+        return {"device": device, "dtype": precision}
+
+
+def load_profile(name: str, **overrides: Any) -> Profile:
+    """The profile called ``name``, with parameters over it; a parameter that is None keeps the profile's value.
+
+    Raises:
+        UserError: No such profile, or a value in it is not valid.
+    """
+    path = PROFILES / f"{name}.yaml"
+    known = [file.stem for file in PROFILES.glob("*.yaml")]
+    if name not in known:
+        raise unknown("profile", name, known)
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML ({error})") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: must be a table of settings")
+    return parse(Profile, {"name": name, **values, **{k: v for k, v in overrides.items() if v is not None}})
+
+
+# Asking the machine without loading torch: a plan must be cheap to make ----------------------------------------------
+
+
+@cache
+def _has_cuda() -> str:
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return "cpu"
+    return "cuda" if Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists() else "cpu"
+
+
+@cache
+def _has_bf16(device: str) -> str:
+    if device == "cuda":
+        return "bf16"
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return "fp32"
+    return "bf16" if "avx512_bf16" in flags else "fp32"

@@ -1,0 +1,129 @@
+"""The parameters of a notebook: what its `parameters` cell declares, and values for them from a command line.
+
+The cell is read as Python. papermill's own reader goes line by line and overlooks a parameter annotated ``int | None``
+or one whose comment holds an equals sign.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from defectlib.errors import UserError, unknown
+from defectlib.publishing import notebooks
+
+#: Python types by the name that an annotation gives them; a parameter annotated otherwise is not checked.
+_TYPES: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "int": (int,),
+    "float": (float, int),
+    "str": (str,),
+    "list": (list,),
+    "dict": (dict,),
+    "None": (type(None),),
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One assignment of the `parameters` cell.
+
+    Attributes:
+        annotation: As written; empty where there is none.
+        default: The value assigned; the expression's text where it is not a literal.
+    """
+
+    annotation: str
+    default: Any
+
+    @property
+    def alternatives(self) -> tuple[str, ...]:
+        """Names of the types a value may have: ``("list", "None")`` for ``list[int] | None``."""
+        return tuple(part.split("[")[0].strip() for part in self.annotation.split("|"))
+
+
+def declared(source: Path) -> dict[str, Parameter]:
+    """What the cell tagged `parameters` assigns, by name, in its order; nothing where there is no such cell.
+
+    Raises:
+        UserError: ``source`` is no notebook, or the cell is not Python.
+    """
+    cells = [cell for cell in notebooks.read(source).cells if "parameters" in cell.metadata.get("tags", ())]
+    if not cells:
+        return {}
+    try:
+        statements = ast.parse(cells[0].source).body
+    except SyntaxError as error:
+        raise UserError(f"{source}: line {error.lineno} of its parameters cell is not Python ({error.msg})") from error
+    found = {}
+    for statement in statements:
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
+            found[statement.target.id] = Parameter(ast.unparse(statement.annotation), _literal(statement.value))
+        elif isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            found[statement.targets[0].id] = Parameter("", _literal(statement.value))
+    return found
+
+
+def parse(pairs: Iterable[tuple[str, str]], document: str, declared: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Values from the command line: ``-p NAME VALUE`` pairs over the YAML mapping of ``-y``.
+
+    A pair's value is read as the annotation says, so that ``-p product 007`` stays text and ``-p lr 1e-3`` is a
+    number.
+
+    Raises:
+        UserError: A text is not YAML, or that of ``-y`` no mapping.
+    """
+    values = _yaml(document, "-y") or {}
+    if not isinstance(values, dict):
+        raise UserError(f"-y {document!r}: give a YAML mapping, such as -y 'switch_steps: [0, 300]'")
+    values = {str(name): value for name, value in values.items()}
+    for name, text in pairs:
+        is_text = name in declared and declared[name].alternatives == ("str",)
+        values[name] = text if is_text else _yaml(text, f"-p {name}")
+    return {name: _as_float(value, declared.get(name)) for name, value in values.items()}
+
+
+def check(source: Path, values: Mapping[str, Any], declared: Mapping[str, Parameter]) -> None:
+    """Refuse what the notebook does not declare, and values that its annotations exclude.
+
+    Raises:
+        UserError: The first such parameter, with the nearest valid name or the type expected.
+    """
+    for name, value in values.items():
+        if name not in declared:
+            raise unknown(f"parameter of {source.name}", name, declared)
+        alternatives = declared[name].alternatives
+        if not set(alternatives) <= _TYPES.keys():
+            continue
+        # By exact type: bool is a subclass of int, but `steps=true` is a slip and not a number.
+        if type(value) not in {kind for part in alternatives for kind in _TYPES[part]}:
+            raise UserError(f"parameter '{name}' of {source.name}: must be {declared[name].annotation}, got {value!r}")
+
+
+def _yaml(text: str, option: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{option} {text!r}: this is not YAML ({' '.join(str(error).split())})") from error
+
+
+def _as_float(value: Any, parameter: Parameter | None) -> Any:
+    """YAML 1.1 reads ``1e-3`` as text; where the annotation asks for a float it is one."""
+    if isinstance(value, str) and parameter and "float" in parameter.alternatives:
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return ast.unparse(node)

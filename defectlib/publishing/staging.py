@@ -1,0 +1,141 @@
+"""The staging tree, which mirrors the repository with executed notebooks in it, and the book built from it.
+
+The tree is built anew each time: `book/` as it is, `notebooks/` as executed, each with a box that says where its
+numbers come from. The box is added here and nowhere else, so that committed notebooks stay comparable.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from defectlib import runtime
+from defectlib.config import Stage
+from defectlib.errors import UserError
+from defectlib.publishing import PublishingError, notebooks
+
+#: From a notebook's name without suffix and its parameters to the stages it reads.
+Plan = Callable[[str, Mapping[str, Any]], Iterable[Stage]]
+#: Jupyter Book has no ``python -m``; its script need not be on the path.
+JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
+BOX_TITLE = "Where the numbers of this page come from"
+
+
+def stage(sources: Sequence[Path], root: Path, plan: Plan) -> None:
+    """Mirror `book/` and the executed notebooks ``sources`` below ``root``, which is emptied first.
+
+    Args:
+        sources: Executed notebooks; their names are those of the committed ones.
+        root: Directory of the staging tree.
+        plan: Says which stages a notebook read.
+
+    Raises:
+        UserError: A notebook failed, or has a cell that never ran.
+    """
+    executed = {path: notebooks.read(path) for path in sources}
+    for path, notebook in executed.items():
+        if fault := notebooks.fault(notebook):
+            raise UserError(f"{path}: {fault}; run it again before building the book")
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(runtime.REPOSITORY / "book", root / "book", ignore=shutil.ignore_patterns(".*"))
+    (root / "notebooks").mkdir()
+    (root / "committed").mkdir()
+    for path, notebook in executed.items():
+        if (committed := _committed(path.name)).is_file():
+            shutil.copyfile(committed, root / "committed" / path.name)
+        if record := notebook.metadata.get(notebooks.RECORD):
+            notebook.cells.append(provenance_box(record, plan(path.stem, record["parameters"])))
+        notebooks.write(notebook, root / "notebooks" / path.name)
+
+
+def build_html(root: Path, config: Path, output: Path, log: Path) -> Path:
+    """Build the staged book with warnings as errors and put it at ``output``, in place of what was there.
+
+    Returns:
+        The page to open.
+
+    Raises:
+        PublishingError: Jupyter Book did not succeed; what stood at ``output`` still stands.
+    """
+    partial = output.with_name(f"{output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(root), "--config", str(config)]
+    command += ["--toc", str(root / "book" / "_toc.yml"), "--path-output", str(partial)]
+    command += ["--all", "-W", "-n", "--keep-going"]
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    log.write_text(run.stdout)
+    if run.returncode:
+        lines = run.stdout.splitlines()
+        telling = [line for line in lines if "WARNING" in line or "ERROR" in line][:20] or lines[-5:]
+        raise PublishingError("\n".join(["the book was not built:", *telling, f"all of its output is in {log}"]))
+    shutil.rmtree(output, ignore_errors=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    (partial / "_build" / "html").rename(output)
+    shutil.rmtree(partial)
+    return output / "index.html"
+
+
+# The box ------------------------------------------------------------------------------------------------------------
+
+
+def provenance_box(record: dict[str, Any], stages: Iterable[Stage]) -> NotebookNode:
+    """A markdown cell with profile, parameters, data, device, seed, commit, date and minutes of an executed notebook.
+
+    Args:
+        record: What the runner left in the notebook's metadata.
+        stages: The stages the notebook read.
+    """
+    everything = list(_with_inputs(stages))
+    values = dict(record["parameters"])
+    rows = {
+        "Notebook": _link(record["notebook"]),
+        "Profile": f"`{values.pop('profile', 'none')}`",
+        "Parameters": ", ".join(f"`{name} = {json.dumps(value)}`" for name, value in values.items()) or "none",
+        "Data": "; ".join(_distinct(_describe(data) for data in _fields(everything, "data"))) or "none but the paper's",
+        "Device": f"{', '.join(_distinct(_fields(everything, 'device'))) or 'cpu'} ({record['machine']})",
+        "Seed": ", ".join(_distinct(str(seed) for seed in _fields(everything, "seed"))) or "none drawn",
+        "Commit": f"`{record['commit']}`",
+        "Date": record["finished"],
+        "Time": f"{record['wall_seconds']:.0f} s, what was already in the store not counted",
+    }
+    table = "\n".join(f"* - {name}\n  - {value}" for name, value in rows.items())
+    return nbformat.v4.new_markdown_cell(
+        f":::{{admonition}} {BOX_TITLE}\n:class: note dropdown\n\n```{{list-table}}\n{table}\n```\n:::", id="provenance"
+    )
+
+
+def _committed(name: str) -> Path:
+    return runtime.REPOSITORY / "notebooks" / name
+
+
+def _link(name: str) -> str:
+    """The notebook's place in the repository, to be downloaded as committed where it is."""
+    return f"{{download}}`notebooks/{name} <../committed/{name}>`" if _committed(name).is_file() else f"`{name}`"
+
+
+def _with_inputs(stages: Iterable[Stage]) -> Iterable[Stage]:
+    for stage in stages:
+        yield stage
+        yield from _with_inputs(stage.inputs().values())
+
+
+def _fields(stages: Iterable[Stage], name: str) -> list[Any]:
+    return [getattr(stage, name) for stage in stages if hasattr(stage, name)]
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    return sorted(set(texts))
+
+
+def _describe(data: Any) -> str:
+    if data.kind == "embedded":
+        return f"procedural {data.product}, {data.size} px, {data.shots} images of each defect type, seed {data.seed}"
+    return f"folder {data.root.name}, split {data.split}, content {data.digest[:12]}"

@@ -1,0 +1,330 @@
+"""Numbered tables that set the paper's numbers, those of record and those of this run side by side and never mix them.
+
+Numbers of record are committed below ``book/reference/``, one JSON file per table::
+
+    {"index": 1, "columns": ["model", "time (ms)"], "rows": [["UNet", 31.2]], "provenance": {"machine": …, …}}
+
+``index`` says how many of the columns name a row.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from defectlib import runtime
+from defectlib.errors import UserError
+from defectlib.report import paper
+from defectlib.store import write_atomically
+
+PAPER, RECORD, RUN = "paper", "of record", "this run"
+#: What stands where a source has no number.
+MISSING = {PAPER: "not in the paper", RECORD: "no record", RUN: "not run"}
+#: What is printed beneath where a source has no number at all.
+NOTHING = {
+    PAPER: "The paper has none of these numbers.",
+    RECORD: "No numbers of record are committed.",
+    RUN: "This run computed none of these numbers.",
+}
+
+REFERENCE = runtime.REPOSITORY / "book" / "reference"
+#: What provenance a record must have, under the names of :func:`defectlib.store.provenance`.
+RECORDED = ("machine", "device", "finished", "commit")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as the last value of a cell: numbered and citable in the book, HTML in Jupyter.
+
+    Attributes:
+        frame: The cells as shown, all text; ``**`` marks what is bold.
+        name: Label for ``{numref}``.
+        caption: What the table holds.
+        notes: Sentences printed beneath.
+        labels: How many columns, from the left, name the row.
+    """
+
+    frame: pd.DataFrame
+    name: str
+    caption: str
+    notes: tuple[str, ...] = ()
+    labels: int = 1
+
+    def markdown(self) -> str:
+        """MyST: a ``table`` directive, then the notes."""
+        align = ["left"] * self.labels + ["right"] * (self.frame.shape[1] - self.labels)
+        cells = self.frame.map(lambda text: text.replace("|", "\\|"))
+        # Else the numbers would be parsed and lose their last zeros.
+        body = cells.to_markdown(index=False, disable_numparse=True, colalign=align)
+        return "\n\n".join([f"```{{table}} {self.caption}\n:name: {self.name}\n\n{body}\n```", *self.notes])
+
+    def html(self) -> str:
+        """The same for Jupyter, which knows no directives; its tables have no numbers."""
+        rows = "".join(f"<tr>{''.join(map(_html_cell, row))}</tr>" for row in self.frame.itertuples(index=False))
+        head = "".join(f"<th>{html.escape(str(column))}</th>" for column in self.frame.columns)
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        caption = f"<caption>{html.escape(self.caption)}</caption>"
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{notes}"
+
+    def __repr__(self) -> str:
+        body = self.frame.replace(r"\*\*", "", regex=True).to_string(index=False)
+        return "\n".join([self.caption, body, *self.notes])
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/markdown": self.markdown(), "text/html": self.html()}
+
+
+def plain(frame: pd.DataFrame, name: str, caption: str, decimals: int = 2, notes: Sequence[str] = ()) -> Table:
+    """A table of one source, as it is; an index without a name is left out, missing numbers stay empty."""
+    named = all(frame.index.names)
+    flat = frame.reset_index() if named else frame
+    cells = flat.map(lambda value: _format(value, decimals, "")).rename(columns=str)
+    return Table(cells, name, caption, tuple(notes), labels=frame.index.nlevels if named else 1)
+
+
+def compare(
+    paper: pd.DataFrame | None,
+    record: pd.DataFrame | None,
+    run: pd.DataFrame | None,
+    name: str,
+    caption: str,
+    decimals: int = 2,
+    best: Literal["max", "min"] | None = None,
+    notes: Sequence[str] = (),
+) -> Table:
+    """The three sources in one table, each number under its source's name.
+
+    Frames of one column stand beside each other; of wider ones, each row is repeated for every source that has it. A
+    number that a source lacks is said to be lacking, in its cell or in a note. Where a frame has its provenance in
+    ``attrs["provenance"]``, a note says when and where its numbers were computed.
+
+    Args:
+        paper: As the paper prints them; None where it has none.
+        record: See :func:`record`.
+        run: Of this run; same index and columns as the others, as far as they go.
+        name: Label for ``{numref}``.
+        caption: What the table holds, with the unit.
+        decimals: Digits after the point of every fraction.
+        best: Which number of a row is bold.
+        notes: Printed beneath, before the notes on sources.
+
+    Raises:
+        ValueError: There is no number at all, or a row occurs twice in one source.
+    """
+    sources = dict(zip(MISSING, (paper, record, run), strict=True))
+    given = {source: frame for source, frame in sources.items() if frame is not None}
+    if not given:
+        raise ValueError(f"table '{name}' has no numbers: neither the paper's, nor of record, nor of this run")
+    if twice := [source for source, frame in given.items() if not frame.index.is_unique]:
+        raise ValueError(f"table '{name}': a row occurs twice in the numbers of '{twice[0]}'")
+    rows = list(dict.fromkeys(row for frame in given.values() for row in frame.index))
+    columns = list(dict.fromkeys(column for frame in given.values() for column in frame.columns))
+    names = list(next(iter(given.values())).index.names)
+    if len(columns) == 1:
+        cells = [[*_label(row), *(_beside(sources, s, row, columns[0], decimals) for s in sources)] for row in rows]
+        frame = pd.DataFrame(cells, columns=[*names, *(f"{columns[0]}, {source}" for source in sources)])
+        return Table(frame, name, caption, (*notes, *_dates(given)), labels=len(names))
+    cells = [
+        [*_label(row), source, *_row(given[source].loc[row], columns, source, decimals, best)]
+        for row in rows
+        for source in given
+        if row in given[source].index
+    ]
+    frame = pd.DataFrame(cells, columns=[*names, "numbers", *columns])
+    all_notes = (*notes, *_dates(given), *_lacking(sources, rows))
+    return Table(frame, name, caption, all_notes, labels=len(names) + 1)
+
+
+def table1(run: pd.DataFrame | None = None) -> Table:
+    """Table 1 with the datasets counted here, in rows of their own unless they are the paper's."""
+    return compare(paper.table1(), record("table1"), run, "tab-paper-1", paper.caption("table1"))
+
+
+def table2(run: pd.DataFrame | None = None) -> Table:
+    """Table 2: milliseconds per image, each column on its own machine."""
+    return compare(paper.table2(), record("table2"), run, "tab-paper-2", paper.caption("table2"), decimals=1)
+
+
+def table3(rule: str, run: pd.DataFrame | None = None) -> Table:
+    """Table 3: mIoU in % by dataset, product and baseline, the best of each row bold; ``rule`` defines our mIoU."""
+    caption = paper.caption("table3")
+    return compare(paper.table3(), record("table3"), run, "tab-paper-3", caption, best="max", notes=[rule])
+
+
+def table3_means() -> Table:
+    """The two printed means of Table 3, with what its rows give."""
+    return plain(paper.table3_means(), "tab-paper-3-means", paper.caption("table3_means"))
+
+
+def table4(rule: str, run: pd.DataFrame | None = None) -> Table:
+    """Table 4, with the gain of each source; ``rule`` defines our mIoU."""
+    frames = (paper.table4(), record("table4"), run)
+    gained = [None if frame is None else _with_gain(frame) for frame in frames]
+    return compare(*gained, "tab-paper-4", paper.caption("table4"), notes=[rule])
+
+
+def miou_table(
+    run: pd.DataFrame | None, rule: str, name: str, caption: str, record: pd.DataFrame | None = None
+) -> Table:
+    """Mean IoU in % with and without synthetic pairs, 95 % intervals in brackets, the better of the two bold.
+
+    Args:
+        run: Columns ``product``, ``model``, and ``real``, ``synthetic``, ``difference`` (fractions), each with
+            ``_low`` and ``_high``.
+        rule: How the mIoU is computed; printed beneath.
+        name: Label for ``{numref}``.
+        caption: What the table holds.
+        record: The same, of record.
+    """
+    shown = [None if frame is None else _arms(frame) for frame in (record, run)]
+    return compare(None, *shown, name, caption, notes=[rule])
+
+
+# Numbers of record --------------------------------------------------------------------------------------------------
+
+
+def record(name: str, folder: Path = REFERENCE) -> pd.DataFrame | None:
+    """The numbers of record called ``name``, their provenance in ``attrs``; None where none are committed.
+
+    Raises:
+        UserError: The file is not in the form that :func:`write_record` gives it.
+    """
+    path = folder / f"{_checked(name)}.json"
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        frame = pd.DataFrame(content["rows"], columns=content["columns"])
+        if content["index"]:
+            frame = frame.set_index(content["columns"][: content["index"]])
+        frame.attrs["provenance"] = {key: content["provenance"][key] for key in RECORDED} | content["provenance"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a record ({error!r}); write it again with write_record") from error
+    return frame
+
+
+def write_record(name: str, frame: pd.DataFrame, provenance: Mapping[str, Any], folder: Path = REFERENCE) -> Path:
+    """Make ``frame`` the numbers of record called ``name``; an index without a name is left out.
+
+    Args:
+        provenance: Must say ``machine``, ``device``, ``finished`` and ``commit``.
+
+    Raises:
+        UserError: The name is no file name, or the provenance is incomplete.
+    """
+    if lacking := [key for key in RECORDED if not provenance.get(key)]:
+        raise UserError(f"record '{name}': its provenance does not say {', '.join(lacking)}")
+    named = all(frame.index.names)
+    flat = frame.reset_index() if named else frame
+    content = {
+        "index": frame.index.nlevels if named else 0,
+        "provenance": dict(provenance),
+        **json.loads(flat.to_json(orient="split", index=False, double_precision=15)),
+    }
+    content["rows"] = content.pop("data")
+    path = folder / f"{_checked(name)}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(content, indent=1))
+    return path
+
+
+def _checked(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise UserError(f"record '{name}': a name is made of small letters, digits, '_' and '-'")
+    return name
+
+
+# Cells --------------------------------------------------------------------------------------------------------------
+
+
+def _format(value: Any, decimals: int, missing: str) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
+        return missing
+    return f"{value:.{decimals}f}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _label(row: Any) -> list[str]:
+    return [str(part) for part in (row if isinstance(row, tuple) else (row,))]
+
+
+def _beside(sources: Mapping[str, pd.DataFrame | None], source: str, row: Any, column: str, decimals: int) -> str:
+    frame = sources[source]
+    value = None if frame is None or row not in frame.index else frame.at[row, column]
+    return _format(value, decimals, MISSING[source])
+
+
+def _row(values: pd.Series, columns: Sequence[str], source: str, decimals: int, best: str | None) -> list[str]:
+    cells = [_format(values.get(column), decimals, MISSING[source]) for column in columns]
+    if best:
+        top = getattr(values.astype(float), best)()
+        cells = [
+            f"**{cell}**" if values.get(column) == top else cell for column, cell in zip(columns, cells, strict=True)
+        ]
+    return cells
+
+
+def _dates(given: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Where and when the numbers of each source were computed, as far as they say."""
+    lines = []
+    for source, frame in given.items():
+        if found := frame.attrs.get("provenance"):
+            commit = re.sub(r"^(\w{7})\w*", r"\1", found["commit"])
+            where = f"{found['machine']} ({found['device']}), {found['finished'][:10]}, commit {commit}"
+            lines.append(f"{source.capitalize()}: {where}.")
+    return lines
+
+
+def _lacking(sources: Mapping[str, pd.DataFrame | None], rows: Sequence[Any]) -> list[str]:
+    """What each source does not have."""
+    lines = []
+    for source, frame in sources.items():
+        absent = rows if frame is None else [row for row in rows if row not in frame.index]
+        which = "; ".join(", ".join(_label(row)) for row in absent)
+        missing = f"{MISSING[source].capitalize()}: {which}."
+        lines += [NOTHING[source] if len(absent) == len(rows) else missing] if absent else []
+    return lines
+
+
+def _with_gain(frame: pd.DataFrame) -> pd.DataFrame:
+    without, with_synthetic = frame.loc["without synthetic"], frame.loc["with synthetic"]
+    gain = pd.DataFrame([with_synthetic - without], index=pd.Index(["gain"], name=frame.index.name))
+    both = pd.concat([frame, gain])
+    both.attrs = dict(frame.attrs)
+    return both
+
+
+def _arms(frame: pd.DataFrame) -> pd.DataFrame:
+    """The cells of :func:`miou_table` as text."""
+    rows = []
+    for row in frame.itertuples():
+        real, synthetic = (_interval(row, arm, "") for arm in ("real", "synthetic"))
+        real = f"**{real}**" if row.real > row.synthetic else real
+        synthetic = f"**{synthetic}**" if row.synthetic > row.real else synthetic
+        rows.append((row.product, row.model, real, synthetic, _interval(row, "difference", "+")))
+    columns = ["product", "model", "real", "real + synthetic", "difference (points)"]
+    shown = pd.DataFrame(rows, columns=columns).set_index(["product", "model"])
+    shown.attrs = dict(frame.attrs)
+    return shown
+
+
+def _interval(row: Any, name: str, sign: str) -> str:
+    value, low, high = (100 * getattr(row, f"{name}{end}") for end in ("", "_low", "_high"))
+    # Too few images of some class for an interval: it is said, not left out.
+    span = "no interval" if math.isnan(low) else f"{low:{sign}.1f}, {high:{sign}.1f}"
+    return f"{value:{sign}.1f} [{span}]"
+
+
+def _html_cell(text: str) -> str:
+    bold = re.sub(r"[*]{2}(.+?)[*]{2}", r"<strong>\1</strong>", html.escape(text))
+    return f"<td>{bold}</td>"

@@ -1,0 +1,172 @@
+"""Sliders over ready-made pictures that work in a static page, with no kernel behind it (ipywidgets 8, jslink only).
+
+A slider's ``index`` is linked in the browser to the ``selected_index`` of a stack of pictures, so all pictures are in
+the page: keep them few and small (:data:`MAX_PICTURES`, :data:`MAX_BYTES`). A picture is an ``<img>`` in an HTML
+widget and not an Image widget, because the latter has no alternative text. There is no Play button: it breaks on the
+book's pages. Where widgets are not shown (print), a page needs a figure beside them.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import count
+
+import ipywidgets
+import numpy as np
+
+from defectlib.errors import UserError
+from defectlib.report.overlay import sheet, to_bytes
+
+MAX_PICTURES = 60
+MAX_BYTES = 2_000_000  # of one widget's pictures; base64 makes them a third larger in the page
+_SIGNATURES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
+
+
+class Panel(ipywidgets.VBox):
+    """Controls above pictures. Its text form names it and holds no bytes, so notebooks compare equal everywhere."""
+
+    def __init__(self, title: str, children: Sequence[ipywidgets.Widget]) -> None:
+        self.title = title
+        super().__init__(list(children))
+
+    def __repr__(self) -> str:
+        return f"<{self.title}>"
+
+
+def switch_slider(frames: Mapping[int, bytes], label: str = "switch step u", alt: str = "synthetic images") -> Panel:
+    """A slider over the switch step u.
+
+    Args:
+        frames: The picture at each u, as the bytes of a PNG, JPEG or WebP file.
+        label: Words beside the slider.
+        alt: Alternative text; the slider's position is added to it.
+
+    Raises:
+        UserError: The pictures are too many, too large or of no known kind.
+    """
+    _check(frames)
+    steps = sorted(frames)
+    stack = _stack([_picture(frames[u], f"{alt} at {label} = {u}") for u in steps])
+    return Panel(f"slider: {label}, {len(steps)} positions", [_linked(label, steps, stack), stack])
+
+
+def step_slider(frames: Mapping[int, bytes], label: str = "timestep t", alt: str = "the image in the making") -> Panel:
+    """A slider over denoising steps, from the noisiest on; see :func:`switch_slider`, with t in place of u."""
+    _check(frames)
+    steps = sorted(frames, reverse=True)
+    stack = _stack([_picture(frames[t], f"{alt} at {label} = {t}") for t in steps])
+    return Panel(f"slider: {label}, {len(steps)} positions", [_linked(label, steps, stack), stack])
+
+
+def switch_and_field(frames: Mapping[tuple[int, int], bytes], alt: str = "synthetic images") -> Panel:
+    """Two sliders, over the switch step u and the receptive field of the small net in pixels.
+
+    Args:
+        frames: The picture at each (u, receptive field); every pair of values must be there.
+        alt: Alternative text; both positions are added to it.
+
+    Raises:
+        UserError: A pair is missing, or the pictures are too many, too large or of no known kind.
+    """
+    _check(frames)
+    steps, fields = sorted({u for u, _ in frames}), sorted({field for _, field in frames})
+    if missing := [(u, field) for field in fields for u in steps if (u, field) not in frames]:
+        raise UserError(f"the sliders have no picture for (u, receptive field) = {missing[0]}; make one for every pair")
+    rows = [
+        _stack([_picture(frames[u, field], f"{alt} at u = {u}, receptive field {field} px") for u in steps])
+        for field in fields
+    ]
+    outer = _stack(rows)
+    # One link for each row: the hidden rows follow too, so that changing the field keeps u.
+    step = _linked("switch step u", steps, *rows)
+    field = _linked("receptive field (px)", fields, outer)
+    title = f"sliders: switch step u, {len(steps)} positions; receptive field, {len(fields)} positions"
+    return Panel(title, [step, field, outer])
+
+
+def live(draw: Callable[[int], Sequence[np.ndarray]], columns: int = 6, alt: str = "generated samples") -> Panel:
+    """A contact sheet with a button that draws anew, each time from the next seed.
+
+    The first sheet, of seed 0, is drawn at once and is what a static page shows; the button needs a running kernel
+    and says so.
+
+    Args:
+        draw: From a seed to images, uint8 (H, W, 3), of one size.
+        columns: Images in a row.
+        alt: Alternative text; the seed is added to it.
+    """
+    seeds = count()
+    picture, status = ipywidgets.HTML(), ipywidgets.HTML()
+    button = ipywidgets.Button(
+        description="draw new samples",
+        tooltip="draws samples from the next seed; needs a running kernel",
+        layout={"width": "auto"},
+    )
+
+    def show() -> None:
+        seed = next(seeds)
+        status.value = f"drawing from seed {seed} …"
+        picture.value = _img(to_bytes(sheet(draw(seed), columns)), f"{alt}, seed {seed}")
+        status.value = f"seed {seed}; the button needs a running kernel"
+
+    def clicked(_: ipywidgets.Button) -> None:
+        button.disabled = True
+        try:
+            show()
+        except UserError as error:  # raised in a callback it would only reach the log
+            status.value = html.escape(str(error))
+        finally:
+            button.disabled = False
+
+    show()
+    button.on_click(clicked)
+    return Panel("button: draw new samples", [button, status, picture])
+
+
+# Parts --------------------------------------------------------------------------------------------------------------
+
+
+def _linked(label: str, options: Sequence[Hashable], *stacks: ipywidgets.Stack) -> ipywidgets.SelectionSlider:
+    """A slider whose position chooses the child of every one of ``stacks``, in the browser."""
+    slider = ipywidgets.SelectionSlider(
+        options=[(str(option), option) for option in options],
+        description=label,
+        style={"description_width": "initial"},
+        layout={"width": "100%", "max_width": "32em"},
+    )
+    for stack in stacks:
+        ipywidgets.jslink((slider, "index"), (stack, "selected_index"))
+    return slider
+
+
+def _stack(children: Sequence[ipywidgets.Widget]) -> ipywidgets.Stack:
+    return ipywidgets.Stack(list(children), selected_index=0)
+
+
+def _picture(content: bytes, alt: str) -> ipywidgets.HTML:
+    return ipywidgets.HTML(_img(content, alt))
+
+
+def _img(content: bytes, alt: str) -> str:
+    data = base64.b64encode(content).decode()
+    return f'<img src="data:image/{_kind(content)};base64,{data}" alt="{html.escape(alt)}" style="max-width: 100%">'
+
+
+def _kind(content: bytes) -> str:
+    for signature, kind in _SIGNATURES.items():
+        if content.startswith(signature):
+            return kind
+    raise UserError("a picture of a slider is no PNG, JPEG or WebP file; make it with overlay.to_bytes")
+
+
+def _check(frames: Mapping[Hashable, bytes]) -> None:
+    """That a page can carry the pictures."""
+    if not 1 < len(frames) <= MAX_PICTURES:
+        raise UserError(f"a slider over {len(frames)} pictures: give it 2 to {MAX_PICTURES}, all are in the page")
+    if (size := sum(map(len, frames.values()))) > MAX_BYTES:
+        raise UserError(
+            f"the pictures of a slider take {size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f} MB; "
+            "take JPEG or WebP and at most 320 pixels a side"
+        )

@@ -1,0 +1,112 @@
+"""Seeds, provenance and progress: what every stage needs and no stage should write again. Loads no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import defectlib
+
+PACKAGE_ROOT = Path(defectlib.__file__).parent
+#: The checkout this package runs from; for an installed package, the folder that holds it.
+REPOSITORY = PACKAGE_ROOT.parent
+#: Packages whose versions can change a result.
+RECORDED_PACKAGES = ("torch", "torchvision", "diffusers", "segmentation-models-pytorch", "timm", "numpy", "pillow")
+
+
+def child_seed(root: int, *names: str | int) -> int:
+    """The seed that ``root`` gives to the purpose called ``names``, in [0, 2**63).
+
+    Seeds of different purposes are unrelated, so adding a random draw in one place moves nothing elsewhere.
+    """
+    text = json.dumps([root, *names]).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+
+
+def numpy_generator(root: int, *names: str | int) -> np.random.Generator:
+    """A numpy generator for the purpose called ``names`` (see :func:`child_seed`)."""
+    return np.random.Generator(np.random.PCG64(child_seed(root, *names)))
+
+
+@cache
+def git_commit() -> str:
+    """The checkout's commit, with ``+changes`` where files differ from it, or ``unknown`` outside a checkout."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return commit + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    run = subprocess.run(["git", "-C", str(REPOSITORY), *arguments], check=True, capture_output=True, text=True)
+    return run.stdout.strip()
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that can change a result; absent ones are left out."""
+    versions = {"defectlib": defectlib.__version__, "python": platform.python_version()}
+    for name in RECORDED_PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def machine() -> str:
+    """The processor and the number of cores this process may use, in words."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_processor()}, {cores} cores"
+
+
+@cache
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def now() -> str:
+    """The time in UTC, to the second, in ISO 8601."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def progress(total: int, what: str, initial: int = 0, unit: str = "step") -> tqdm:
+    """A progress bar: what is being done, n of N, time left.
+
+    On a terminal it redraws in place. In a log it prints a line every ten seconds, so that logs stay readable.
+    """
+    terminal = sys.stderr.isatty()
+    quiet = os.environ.get("DEFECTLIB_QUIET") == "1"
+    return tqdm(
+        total=total,
+        desc=what,
+        initial=initial,
+        unit=unit,
+        dynamic_ncols=terminal,
+        mininterval=0.2 if terminal else 10,
+        file=sys.stderr,
+        disable=quiet,
+        leave=False,
+    )
+
+
+def batches(count: int, size: int) -> Iterator[range]:
+    """Consecutive index ranges of at most ``size`` that cover ``range(count)``."""
+    for start in range(0, count, size):
+        yield range(start, min(start + size, count))

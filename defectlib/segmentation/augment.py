@@ -1,0 +1,93 @@
+"""Augmentation of image–mask pairs, exact for the mask: every operation moves whole pixels or leaves them in place."""
+
+from __future__ import annotations
+
+import torch
+
+from defectlib.errors import UserError
+
+SHIFT = 1 / 16
+"""Greatest shift of a whole image, as a fraction of its side; what enters is reflected, in image and mask alike."""
+CONTRAST = 0.2
+BRIGHTNESS = 25.5
+"""Greatest change of contrast (a fraction) and of brightness (in the units of the pixels, 0..255)."""
+
+
+def window(x: torch.Tensor, top: int, left: int, height: int, width: int) -> torch.Tensor:
+    """A window of ``x`` (..., H, W) of any size and at any place; beyond its border the image is reflected."""
+    rows = reflected(torch.arange(top, top + height), x.shape[-2])
+    columns = reflected(torch.arange(left, left + width), x.shape[-1])
+    return x[..., rows.to(x.device)[:, None], columns.to(x.device)]  # (..., height, width)
+
+
+def reflected(index: torch.Tensor, length: int) -> torch.Tensor:
+    """Any integer index folded into [0, length) by reflection that does not repeat the border."""
+    period = max(2 * length - 2, 1)
+    index = index % period
+    return torch.minimum(index, period - index) if length > 1 else torch.zeros_like(index)
+
+
+def augment(
+    image: torch.Tensor, mask: torch.Tensor, crop: int | None, focus: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One random view of one pair: a crop or a small shift, flips, quarter turns, brightness and contrast.
+
+    Args:
+        image: uint8 (3, H, W).
+        mask: uint8 (H, W).
+        crop: Side of the view in pixels; None keeps the whole image (and turns it only if it is square).
+        focus: A class of the mask. Every other crop is placed to contain a pixel of it; 0 places all at random.
+        generator: The only source of chance; on the CPU, wherever the pair is.
+
+    Returns:
+        Image, float32 (3, h, w) in [0, 255], and mask, uint8 (h, w).
+    """
+    top, left, height, width = _place(mask, crop, focus, generator)
+    image, mask = window(image, top, left, height, width), window(mask, top, left, height, width)
+    for axis in (-1, -2):
+        if _integer(2, generator):
+            image, mask = image.flip(axis), mask.flip(axis)
+    if height == width and _integer(2, generator):
+        image, mask = image.transpose(-1, -2), mask.transpose(-1, -2)
+    contrast, brightness = (2 * torch.rand(2, generator=generator) - 1).tolist()
+    image = image.float()
+    mean = image.mean()
+    image = (image - mean) * (1 + CONTRAST * contrast) + mean + BRIGHTNESS * brightness
+    return image.clamp(0, 255), mask
+
+
+def _place(mask: torch.Tensor, crop: int | None, focus: int, generator: torch.Generator) -> tuple[int, int, int, int]:
+    """Top, left, height and width of the view, in pixels."""
+    if crop is None:
+        height, width = mask.shape
+        top, left = (_integer(2 * reach + 1, generator) - reach for reach in (int(height * SHIFT), int(width * SHIFT)))
+        return top, left, height, width
+    seen = (mask == focus).nonzero() if focus and _integer(2, generator) else mask.new_zeros(0, 2)
+    if len(seen):
+        point = seen[_integer(len(seen), generator)].tolist()
+        starts = [_start_around(at, side, crop, generator) for at, side in zip(point, mask.shape, strict=True)]
+    else:
+        starts = [_integer(max(side - crop, 0) + 1, generator) for side in mask.shape]
+    return starts[0], starts[1], crop, crop
+
+
+def _start_around(at: int, side: int, crop: int, generator: torch.Generator) -> int:
+    """Where a crop along one axis starts so that it contains ``at`` and, if it fits, stays inside ``side``."""
+    low, high = max(at - crop + 1, 0), max(min(at, side - crop), 0)
+    return low + _integer(max(high - low, 0) + 1, generator) if low <= high else 0
+
+
+def _integer(high: int, generator: torch.Generator) -> int:
+    return int(torch.randint(high, (), generator=generator))
+
+
+def check_one_size(masks: list[torch.Tensor]) -> None:
+    """Whole images are stacked into batches, so they must have one size.
+
+    Raises:
+        UserError: They have several.
+    """
+    sizes = sorted({(mask.shape[1], mask.shape[0]) for mask in masks})
+    if len(sizes) > 1:
+        shown = ", ".join(f"{width}x{height}" for width, height in sizes[:3])
+        raise UserError(f"training images differ in size ({shown}{', ...' if len(sizes) > 3 else ''}): set crop")

@@ -1,0 +1,130 @@
+"""A trained segmenter on the held-out images, at their own size: per-image counts, and what follows from them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from defectlib import runtime
+from defectlib.config import Evaluation
+from defectlib.data import loading
+from defectlib.device import configure
+from defectlib.segmentation import metrics
+from defectlib.segmentation.augment import window
+from defectlib.segmentation.models import Segmenter, parameter_count
+from defectlib.segmentation.training import load
+from defectlib.store import write_atomically
+
+COUNTS = "counts.npy"
+SUMMARY = "summary.json"
+PREDICTIONS = "predictions.npz"
+SHOWN = 24
+"""Predictions kept for figures: those of the first evaluation images."""
+BATCH = 16
+"""Images, or windows, per forward pass."""
+
+
+def run(settings: Evaluation, inputs: Mapping[str, Path], out: Path) -> None:
+    """The stage: writes ``counts.npy`` int64 (N, K + 1, K + 1), ``summary.json`` and ``predictions.npz``.
+
+    Predictions are uint8 (H, W) arrays ``00``, ``01``, ... in the order of the summary's ``keys``.
+    """
+    model = load(inputs["segmenter"]).to(configure(settings.segmenter.device))
+    data = loading.load(settings.segmenter.data)
+    preds = predict(model, [sample.image for sample in data.eval], settings.segmenter.crop)
+    counts = metrics.image_counts([sample.mask for sample in data.eval], preds, len(data.classes) + 1)
+    groups = [data.groups.get(sample.key, sample.key) for sample in data.eval]
+    summary = {
+        "model": settings.segmenter.model,
+        "parameters": parameter_count(model),
+        **summarise(counts, groups, data.classes),
+        "keys": [sample.key for sample in data.eval],
+    }
+    with (out / COUNTS).open("wb") as file:
+        np.save(file, counts, allow_pickle=False)
+    with (out / PREDICTIONS).open("wb") as file:
+        np.savez_compressed(file, **{f"{i:02d}": pred for i, pred in enumerate(preds[:SHOWN])})
+    write_atomically(out / SUMMARY, json.dumps(summary, indent=1))
+
+
+def summarise(counts: np.ndarray, groups: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
+    """What a table needs from counts (N, K + 1, K + 1); fractions in [0, 1], null where there is no value."""
+    iou = metrics.iou_per_class(counts)
+    low, high = metrics.bootstrap(counts, groups)
+    return {
+        "miou": _number(metrics.miou(counts)),
+        "miou_interval": [_number(low), _number(high)],
+        "miou_foreground": _number(metrics.miou_foreground(counts)),
+        "iou": {name: _number(value) for name, value in zip(("background", *classes), iou, strict=True)},
+        "images": len(counts),
+        "groups": len(set(groups)),
+        "rule": metrics.RULE,
+    }
+
+
+def predict(model: Segmenter, images: Sequence[np.ndarray], crop: int | None = None) -> list[np.ndarray]:
+    """Class of every pixel, at the images' own sizes.
+
+    Args:
+        model: In evaluation mode, on the device to use.
+        images: uint8 (H, W, 3) each; sizes may differ.
+        crop: Side of a sliding window in pixels; None shows the model whole images.
+
+    Returns:
+        Masks uint8 (H, W), one per image.
+    """
+    with torch.inference_mode(), runtime.progress(len(images), "evaluating", unit="image") as bar:
+        preds = []
+        for _, same_size in groupby(images, key=np.shape):
+            members = list(same_size)
+            for batch in runtime.batches(len(members), BATCH if crop is None else 1):
+                x = _to_device(members[batch.start : batch.stop], model)
+                logits = model(x) if crop is None else sliding_logits(model, x[0], crop)[None]
+                preds += list(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
+                bar.update(len(batch))
+        return preds
+
+
+def sliding_logits(model: Segmenter, image: torch.Tensor, crop: int) -> torch.Tensor:
+    """Logits float32 (K + 1, H, W) of ``image`` uint8 (3, H, W) from windows that overlap by half.
+
+    Each pixel is the average over its windows, weighted by a tent that falls off towards a window's border, where the
+    network sees least. An image smaller than the window is reflected up to its size.
+    """
+    height, width = image.shape[-2:]
+    image = window(image, 0, 0, max(height, crop), max(width, crop))
+    corners = list(product(_starts(image.shape[-2], crop), _starts(image.shape[-1], crop)))
+    ramp = 1 - (torch.arange(crop, device=image.device) - (crop - 1) / 2).abs() / (crop / 2)  # > 0 everywhere
+    tent = ramp[:, None] * ramp
+    total: torch.Tensor | float = 0.0
+    weight = torch.zeros(image.shape[-2:], device=image.device)
+    for batch in runtime.batches(len(corners), BATCH):
+        chosen = corners[batch.start : batch.stop]
+        logits = model(torch.stack([window(image, top, left, crop, crop) for top, left in chosen]))
+        if isinstance(total, float):
+            total = logits.new_zeros(logits.shape[1], *image.shape[-2:])
+        for (top, left), part in zip(chosen, logits, strict=True):
+            total[:, top : top + crop, left : left + crop] += part * tent
+            weight[top : top + crop, left : left + crop] += tent
+    return (total / weight)[:, :height, :width]
+
+
+def _starts(side: int, crop: int) -> list[int]:
+    """Where windows start along an axis: every half window, and the last one flush with the border."""
+    return [*range(0, side - crop, max(crop // 2, 1)), side - crop]
+
+
+def _to_device(images: Sequence[np.ndarray], model: Segmenter) -> torch.Tensor:
+    stacked = torch.from_numpy(np.stack(images)).movedim(-1, 1)  # (N, 3, H, W)
+    return stacked.to(next(model.parameters()).device)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 6)

@@ -1,0 +1,182 @@
+"""Segmentation metrics from integer counts (paper §4.2: mIoU), and intervals for them. numpy only.
+
+Counts are confusion matrices, one per image, rows ground truth and columns prediction; everything else is computed
+from them, so that any statistic can be had later without running a network again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+
+from defectlib import runtime
+
+RULE = (
+    "mIoU is the mean of the classes' IoU over the confusion counts of the whole evaluation split, over the classes "
+    "that occur in its ground truth, background included; intervals are 95 % bootstrap intervals over images "
+    "(over groups where images have them), with that set of classes kept."
+)
+
+#: A number from counts (N, K + 1, K + 1) and the classes to average over, bool (K + 1,).
+Statistic = Callable[[np.ndarray, np.ndarray], float]
+Interval = tuple[float, float]
+
+_NO_INTERVAL: Interval = (float("nan"), float("nan"))
+#: Draws rejected per draw kept before a bootstrap is given up.
+_PATIENCE = 100
+
+
+def confusion(target: np.ndarray, pred: np.ndarray, classes: int) -> np.ndarray:
+    """Confusion matrix int64 (classes, classes): entry (i, j) counts pixels of true class i predicted as j.
+
+    Args:
+        target: Integers of any shape, in 0..classes-1.
+        pred: Integers of the same shape and range.
+        classes: K + 1, background included.
+
+    Raises:
+        ValueError: The shapes differ, or a value is out of range.
+    """
+    if target.shape != pred.shape:
+        raise ValueError(f"target {target.shape} and prediction {pred.shape} differ in shape")
+    for what, values in (("target", target), ("prediction", pred)):
+        if values.size and not 0 <= values.min() <= values.max() < classes:
+            raise ValueError(f"{what} has values in {values.min()}..{values.max()}, expected 0..{classes - 1}")
+    pairs = target.astype(np.int64).ravel() * classes + pred.astype(np.int64).ravel()
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def image_counts(targets: Sequence[np.ndarray], preds: Sequence[np.ndarray], classes: int) -> np.ndarray:
+    """Counts int64 (N, classes, classes) of N images; they may differ in size."""
+    pairs = zip(targets, preds, strict=True)
+    counts = [confusion(target, pred, classes) for target, pred in pairs]
+    return np.stack(counts) if counts else np.zeros((0, classes, classes), np.int64)
+
+
+def present_classes(counts: np.ndarray) -> np.ndarray:
+    """Which classes occur in the ground truth of all images together, bool (K + 1,)."""
+    return counts.sum(axis=(0, 2)) > 0
+
+
+def iou_per_class(counts: np.ndarray) -> np.ndarray:
+    """IoU = TP / (TP + FP + FN) over all images together, float64 (K + 1,); NaN where the ground truth has none."""
+    total = counts.sum(axis=0)
+    hits = np.diag(total).astype(np.float64)
+    union = total.sum(axis=0) + total.sum(axis=1) - np.diag(total)
+    return np.where(total.sum(axis=1) > 0, hits / np.maximum(union, 1), np.nan)
+
+
+def miou(counts: np.ndarray, present: np.ndarray | None = None) -> float:
+    """Mean IoU over the classes in ``present``, by default those that occur in the ground truth of ``counts``."""
+    return _mean(iou_per_class(counts), present_classes(counts) if present is None else present)
+
+
+def miou_foreground(counts: np.ndarray, present: np.ndarray | None = None) -> float:
+    """:func:`miou` without the background; NaN where no defect occurs."""
+    chosen = (present_classes(counts) if present is None else present).copy()
+    chosen[0] = False
+    return _mean(iou_per_class(counts), chosen)
+
+
+def bootstrap(
+    counts: np.ndarray,
+    groups: Sequence[Hashable] | None,
+    statistic: Statistic = miou,
+    draws: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Percentile bootstrap interval of ``statistic``.
+
+    Whole groups are drawn with replacement. The classes averaged over are those of the whole split: a draw that
+    misses one of them is drawn again.
+
+    Args:
+        counts: int64 (N, K + 1, K + 1).
+        groups: Group of each image, length N; None where every image stands for itself.
+        statistic: What the interval is for.
+        draws: Number of resamples.
+        seed: Root seed.
+        level: Coverage, a fraction.
+
+    Returns:
+        Lower and upper bound; NaN twice where some class is too rare for draws that hold them all.
+    """
+    return _bootstrap([counts], groups, lambda totals, present: statistic(totals[0], present), draws, seed, level)
+
+
+def paired_bootstrap(
+    counts_a: np.ndarray,
+    counts_b: np.ndarray,
+    groups: Sequence[Hashable] | None,
+    statistic: Statistic = miou,
+    draws: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Interval of ``statistic(a) - statistic(b)`` for two models on the same images; see :func:`bootstrap`.
+
+    Raises:
+        ValueError: The two do not describe the same ground truth, image by image.
+    """
+    if not np.array_equal(counts_a.sum(axis=2), counts_b.sum(axis=2)):
+        raise ValueError("the two sets of counts differ in their ground truth: evaluate both on the same images")
+
+    def difference(totals: list[np.ndarray], present: np.ndarray) -> float:
+        return statistic(totals[0], present) - statistic(totals[1], present)
+
+    return _bootstrap([counts_a, counts_b], groups, difference, draws, seed, level)
+
+
+def _bootstrap(
+    arms: list[np.ndarray],
+    groups: Sequence[Hashable] | None,
+    statistic: Callable[[list[np.ndarray], np.ndarray], float],
+    draws: int,
+    seed: int,
+    level: float,
+) -> Interval:
+    present = present_classes(arms[0])
+    arms = [_by_group(counts, groups) for counts in arms]
+    weights = _complete_draws(arms[0].sum(axis=2)[:, present] > 0, draws, seed)
+    if not len(weights):
+        return _NO_INTERVAL
+    totals = [np.tensordot(weights, counts, axes=1) for counts in arms]  # (draws, K + 1, K + 1) each
+    values = [statistic([total[i : i + 1] for total in totals], present) for i in range(draws)]
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _by_group(counts: np.ndarray, groups: Sequence[Hashable] | None) -> np.ndarray:
+    """Counts summed within groups, (G, K + 1, K + 1), groups in order of appearance."""
+    if groups is None:
+        return counts
+    if len(groups) != len(counts):
+        raise ValueError(f"{len(groups)} groups for {len(counts)} images")
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    summed = np.zeros((len(numbers), *counts.shape[1:]), counts.dtype)
+    np.add.at(summed, [numbers[group] for group in groups], counts)
+    return summed
+
+
+def _complete_draws(holds: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """How often each draw takes each of G groups, int64 (draws, G), draws that hold every class of ``holds`` (G, C).
+
+    Empty if such draws are too rare.
+    """
+    size = len(holds)
+    if not size:
+        return np.zeros((0, 0), np.int64)
+    rng = runtime.numpy_generator(seed, "bootstrap")
+    kept = np.zeros((0, size), np.int64)
+    for _ in range(_PATIENCE):
+        drawn = rng.multinomial(size, np.full(size, 1 / size), size=draws)
+        kept = np.concatenate([kept, drawn[((drawn @ holds) > 0).all(axis=1)]])
+        if len(kept) >= draws:
+            return kept[:draws]
+    return kept[:0]
+
+
+def _mean(values: np.ndarray, chosen: np.ndarray) -> float:
+    return float(values[chosen].mean()) if chosen.any() else float("nan")

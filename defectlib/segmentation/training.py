@@ -1,0 +1,284 @@
+"""Training a baseline on real pairs, and on synthetic ones too where there are any (paper §4.1, §4.4).
+
+AdamW under the poly rule, cross-entropy plus Dice. The paper gives no recipe; this one is the same for every model and
+for both arms of a comparison, and with and without synthetic pairs the number of steps is the same.
+
+What a batch holds: each place has a stratum, one per defect type (and one for defect-free images, if there are any),
+strata taking turns, so that rare types are seen as often as common ones; the image is drawn evenly within its stratum.
+With R real and S synthetic pairs, a place is a synthetic one's with frequency min(1/2, S / (R + S)): natural
+proportions, but at least half of all images seen are real, however many synthetic ones there are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save
+from segmentation_models_pytorch.losses import MULTICLASS_MODE, DiceLoss
+from torch.nn import functional
+
+from defectlib import runtime
+from defectlib.config import SegmenterTraining
+from defectlib.data import folder, loading
+from defectlib.data.sample import Sample
+from defectlib.device import autocast, configure, generator
+from defectlib.errors import UserError
+from defectlib.segmentation.augment import augment, check_one_size
+from defectlib.segmentation.models import Segmenter, build, parameter_count, spec
+from defectlib.store import UNFINISHED, write_atomically
+
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+LOSSES = "losses.json"
+CHECKPOINT = "checkpoint.safetensors"
+POLY_POWER = 0.9
+HEAVIEST_CLASS = 4.0
+"""Greatest weight of a class in the cross-entropy, relative to the most frequent class."""
+LOSS_POINTS = 200
+"""About how many points of the loss curve are kept."""
+
+
+def run(settings: SegmenterTraining, inputs: Mapping[str, Path], out: Path) -> None:
+    """The stage: writes the weights (float32), the model's card and the loss curve into ``out``.
+
+    Args:
+        settings: What to train.
+        inputs: ``synthetic``, a folder in the one dataset layout, where the settings have one.
+        out: The artifact being made; checkpoints go below its ``unfinished/``.
+
+    Raises:
+        UserError: The model or the data cannot be used, or the loss stopped being a number.
+    """
+    spec(settings.model)
+    real = loading.load_train(settings.data)
+    classes = real[0].classes
+    synthetic = _read_synthetic(inputs["synthetic"], classes) if "synthetic" in inputs else ()
+    model, losses = fit(settings, real, synthetic, classes, out / UNFINISHED)
+    card = {
+        "model": settings.model,
+        "classes": list(classes),
+        "defect_types": len(classes),
+        "parameters": parameter_count(model),
+        "steps": settings.steps,
+        "real": len(real),
+        "synthetic": len(synthetic),
+    }
+    write_atomically(out / WEIGHTS, save(_plain(model.state_dict())))
+    write_atomically(out / LOSSES, json.dumps(losses))
+    write_atomically(out / CARD, json.dumps(card, indent=1))
+
+
+def load(artifact: Path) -> Segmenter:
+    """The trained model of a segmenter artifact, in evaluation mode, on the CPU.
+
+    Raises:
+        UserError: A file is missing, cut short or of another model.
+    """
+    try:
+        card = json.loads((artifact / CARD).read_text())
+        model = build(card["model"], card["defect_types"])
+        model.load_state_dict(load_file(artifact / WEIGHTS))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        reason = str(error).partition("\n")[0].rstrip(": ")
+        raise UserError(f"{artifact}: not a readable segmenter ({reason}); delete it and train again") from error
+    return model.eval()
+
+
+def fit(
+    settings: SegmenterTraining,
+    real: Sequence[Sample],
+    synthetic: Sequence[Sample],
+    classes: Sequence[str],
+    unfinished: Path,
+) -> tuple[Segmenter, list[list[float]]]:
+    """Train, going on from the checkpoint under ``unfinished`` if there is one; on the CPU to the same weights.
+
+    Returns:
+        The model in evaluation mode on the CPU, and its loss curve as [step, loss] pairs.
+
+    Raises:
+        UserError: The batch is 1, the images differ in size and no crop is set, or the loss stopped being a number.
+    """
+    if settings.batch < 2:
+        raise UserError("setting 'batch' of SegmenterTraining is 1: batch normalisation needs at least 2 images a step")
+    device = configure(settings.device)
+    pool = Pool(real, synthetic, device)
+    if settings.crop is None:
+        check_one_size(pool.masks)
+    model = build(settings.model, len(classes), settings.pretrained, runtime.child_seed(settings.seed, "init"))
+    model = model.to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    criterion = Criterion(class_weights(pool.masks[: len(real)], len(classes) + 1).to(device))
+    start, losses = _resume(unfinished / CHECKPOINT, model, optimizer)
+    every = max(1, settings.steps // LOSS_POINTS)
+
+    bar = runtime.progress(settings.steps, f"training {settings.model}", initial=start)
+    with bar, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for step in range(start, settings.steps):
+            # Dropout draws from torch's global generator: seeding it at each step leaves nothing to be saved.
+            torch.manual_seed(runtime.child_seed(settings.seed, "dropout", step))
+            optimizer.param_groups[0]["lr"] = poly(settings.lr, step, settings.steps)
+            value = _step(model, optimizer, criterion, pool.batch(settings, step), settings.dtype)
+            if not math.isfinite(value):
+                raise UserError(f"training diverged: the loss of step {step} is {value}; set a lower lr")
+            if step % every == 0 or step == settings.steps - 1:
+                losses.append([step, round(value, 6)])
+                bar.set_postfix(loss=f"{value:.3f}", refresh=False)
+            bar.update()
+            if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
+                _checkpoint(unfinished / CHECKPOINT, model, optimizer, step + 1, losses)
+    return model.cpu().eval(), losses
+
+
+def _step(
+    model: Segmenter,
+    optimizer: torch.optim.Optimizer,
+    criterion: Criterion,
+    batch: tuple[torch.Tensor, torch.Tensor],
+    dtype: str,
+) -> float:
+    images, target = batch
+    with autocast(images.device, dtype):
+        logits = model(images)
+    loss = criterion(logits, target)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def poly(lr: float, step: int, steps: int) -> float:
+    """The learning rate of ``step``, falling from ``lr`` to zero: lr (1 - step / steps)^0.9."""
+    return lr * (1 - step / steps) ** POLY_POWER
+
+
+# Batches ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Stratum:
+    """The pairs of one defect type (0: without defects), as indices into a :class:`Pool`."""
+
+    kind: int
+    members: list[int] = field(default_factory=list)
+
+
+class Pool:
+    """All training pairs, decoded once and kept as bytes on the device: the real ones first, then the synthetic.
+
+    Attributes:
+        images: uint8 (3, H, W) each.
+        masks: uint8 (H, W) each.
+    """
+
+    def __init__(self, real: Sequence[Sample], synthetic: Sequence[Sample], device: torch.device) -> None:
+        samples = [*real, *synthetic]
+        self.images = [torch.from_numpy(sample.image).movedim(-1, 0).contiguous().to(device) for sample in samples]
+        self.masks = [torch.from_numpy(sample.mask).to(device) for sample in samples]
+        self.synthetic_share = min(0.5, len(synthetic) / len(samples))
+        self._real = _strata(self.masks[: len(real)], 0)
+        self._synthetic = _strata(self.masks[len(real) :], len(real))
+
+    def batch(self, settings: SegmenterTraining, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images float32 (N, 3, h, w) in [0, 255] and masks int64 (N, h, w) of ``step``; the same at each call."""
+        draw = generator(settings.seed, "batch", step)
+        pairs = []
+        for place in range(step * settings.batch, (step + 1) * settings.batch):
+            index, kind = self.draw(place, draw)
+            pairs.append(augment(self.images[index], self.masks[index], settings.crop, kind, draw))
+        images, masks = zip(*pairs, strict=True)
+        return torch.stack(images), torch.stack(masks).long()
+
+    def draw(self, place: int, draw: torch.Generator) -> tuple[int, int]:
+        """Index of the pair at a place, counted from the first step on, and the class it was drawn for."""
+        # The number of synthetic pairs before a place is the share of the places before it, rounded down.
+        before, after = (math.floor(self.synthetic_share * count) for count in (place, place + 1))
+        strata, turn = (self._synthetic, before) if after > before else (self._real, place - before)
+        stratum = strata[turn % len(strata)]
+        chosen = int(torch.randint(len(stratum.members), (), generator=draw))
+        return stratum.members[chosen], stratum.kind
+
+
+def _strata(masks: Sequence[torch.Tensor], first: int) -> list[Stratum]:
+    """The pairs by defect type; one with several types is in several strata."""
+    strata: dict[int, Stratum] = {}
+    for index, mask in enumerate(masks, start=first):
+        for kind in [k for k in mask.unique().tolist() if k] or [0]:
+            strata.setdefault(kind, Stratum(kind)).members.append(index)
+    return [strata[kind] for kind in sorted(strata)]
+
+
+def _read_synthetic(root: Path, classes: tuple[str, ...]) -> tuple[Sample, ...]:
+    if (named := folder.read_classes(root)) != classes:
+        raise UserError(f"{root}: its classes are {', '.join(named)}, those of the real images {', '.join(classes)}")
+    return tuple(folder.read_sample(row, classes) for row in folder.index(root).itertuples())
+
+
+# Loss ---------------------------------------------------------------------------------------------------------------
+
+
+class Criterion:
+    """Weighted cross-entropy plus Dice over the classes that the batch holds."""
+
+    def __init__(self, weights: torch.Tensor) -> None:
+        self.weights = weights
+        self.dice = DiceLoss(MULTICLASS_MODE)
+
+    def __call__(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Scalar loss of ``logits`` float32 (N, K + 1, H, W) and ``target`` int64 (N, H, W)."""
+        return functional.cross_entropy(logits, target, weight=self.weights) + self.dice(logits, target)
+
+
+def class_weights(masks: Sequence[torch.Tensor], classes: int) -> torch.Tensor:
+    """Cross-entropy weights, float32 (classes,): 1 / sqrt(share of pixels), 1 for the most frequent class.
+
+    No weight exceeds :data:`HEAVIEST_CLASS`, which is also that of a class that does not occur. They come from the
+    real pairs alone, so that both arms of a comparison minimise the same loss.
+    """
+    pixels = sum(torch.bincount(mask.flatten().cpu(), minlength=classes) for mask in masks).double()
+    return (pixels.max() / pixels).sqrt().clamp(max=HEAVIEST_CLASS).float()
+
+
+# Checkpoints --------------------------------------------------------------------------------------------------------
+
+
+def _plain(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _checkpoint(
+    path: Path, model: Segmenter, optimizer: torch.optim.Optimizer, step: int, losses: list[list[float]]
+) -> None:
+    """Weights, optimizer state, step and loss curve in one file, so that they cannot disagree."""
+    moments = {
+        f"optimizer.{number}.{name}": value
+        for number, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+    weights = {f"model.{name}": value for name, value in model.state_dict().items()}
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, save(_plain(weights | moments), {"progress": json.dumps({"step": step, "losses": losses})}))
+
+
+def _resume(path: Path, model: Segmenter, optimizer: torch.optim.Optimizer) -> tuple[int, list[list[float]]]:
+    """Load a checkpoint, if there is one, and return the next step and the loss curve so far."""
+    if not path.exists():
+        return 0, []
+    with safetensors.safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+        progress = json.loads(file.metadata()["progress"])
+    model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")})
+    for number, weight in enumerate(model.parameters()):
+        prefix = f"optimizer.{number}."
+        state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+        # The fused step walks weight and moments in memory order, so the moments take the weight's layout.
+        optimizer.state[weight] = {
+            name: torch.empty_like(weight).copy_(t) if t.ndim else t.to(weight.device) for name, t in state.items()
+        }
+    return progress["step"], progress["losses"]

@@ -1,0 +1,127 @@
+"""Does synthetic data help? Baselines with and without it, on images held out (paper §4.4, Table 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from defectlib import metrics
+from defectlib.config import Data, Evaluation
+from defectlib.data.loading import load
+from defectlib.studies.study import Study
+
+#: What a baseline was trained on.
+REAL, BOTH = "real", "real + synthetic"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Evaluations of one model, one per seed, without and with synthetic data, on the same held-out images."""
+
+    data: Data
+    without: tuple[Evaluation, ...]
+    with_synthetic: tuple[Evaluation, ...]
+
+    def stages(self) -> tuple[Evaluation, ...]:
+        """All of them."""
+        return (*self.without, *self.with_synthetic)
+
+
+@dataclass(frozen=True)
+class Boost(Study):
+    """Every model of the profile on every product, real alone against real and synthetic, same steps and seeds."""
+
+    products: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
+
+    def cells(self) -> dict[tuple[str, str], Comparison]:
+        """A comparison for each (product, model)."""
+        products = self.profile.products if self.products is None else self.products
+        models = self.profile.models if self.models is None else self.models
+        return {(p, m): self._comparison(p, m) for p in products for m in models}
+
+    def _comparison(self, product: str, model: str) -> Comparison:
+        data = self.profile.data(product)
+        synthetic = self.profile.synthesis(data, count=self.profile.synthetic)
+        seeds = self.profile.seeds
+        return Comparison(
+            data,
+            tuple(self.profile.evaluation(data, model, None, seed) for seed in seeds),
+            tuple(self.profile.evaluation(data, model, synthetic, seed) for seed in seeds),
+        )
+
+    def stages(self) -> tuple[Evaluation, ...]:
+        """Two evaluations for each cell and seed."""
+        return tuple(stage for cell in self.cells().values() for stage in cell.stages())
+
+    def table(self) -> pd.DataFrame:
+        """One row per product and model; see :func:`compare` for the columns after those."""
+        rows = [
+            {"product": product, "model": model, **compare(self, cell)}
+            for (product, model), cell in self.cells().items()
+        ]
+        return pd.DataFrame(rows)
+
+    def classes(self) -> pd.DataFrame:
+        """IoU of every class: columns ``product``, ``model``, ``trained_on``, ``class``, ``iou`` in [0, 1]."""
+        rows = []
+        for (product, model), cell in self.cells().items():
+            for trained_on, stages in ((REAL, cell.without), (BOTH, cell.with_synthetic)):
+                rows += [
+                    {"product": product, "model": model, "trained_on": trained_on, "class": name, "iou": iou}
+                    for name, iou in class_iou(self, stages, load(cell.data).classes).items()
+                ]
+        return pd.DataFrame(rows)
+
+
+def compare(study: Study, comparison: Comparison) -> dict[str, float | int]:
+    """What a table needs to say whether synthetic data helped; mIoU as a fraction in [0, 1].
+
+    Confusion counts are summed over seeds before anything else is computed, so an interval says how far the result
+    hangs on the held-out images (groups), not on the seed.
+
+    Returns:
+        ``real``, ``synthetic`` (mIoU without and with) and ``difference``, each followed by its 95 % bootstrap
+        interval, ``…_low`` and ``…_high``; ``images``, ``groups``, ``seeds``.
+    """
+    dataset = load(comparison.data)
+    groups = [dataset.groups[sample.key] for sample in dataset.eval]
+    without, with_synthetic = (counts(study, side) for side in (comparison.without, comparison.with_synthetic))
+    real, both = metrics.miou(without), metrics.miou(with_synthetic)
+    return {
+        **_with_interval("real", real, metrics.bootstrap(without, groups)),
+        **_with_interval("synthetic", both, metrics.bootstrap(with_synthetic, groups)),
+        **_with_interval("difference", both - real, metrics.paired_bootstrap(with_synthetic, without, groups)),
+        "images": len(groups),
+        "groups": len(set(groups)),
+        "seeds": len(comparison.without),
+    }
+
+
+def verdict(row: Mapping[str, float]) -> str:
+    """A plain sentence on the difference in ``row`` of :func:`compare`."""
+    points = 100 * row["difference"]
+    low, high = 100 * row["difference_low"], 100 * row["difference_high"]
+    interval = f"95 % interval {low:+.1f} to {high:+.1f} points over {row['groups']:.0f} held-out groups"
+    if low > 0:
+        return f"Synthetic data helped: mIoU {points:+.1f} points ({interval})."
+    if high < 0:
+        return f"Synthetic data hurt: mIoU {points:+.1f} points ({interval})."
+    return f"No effect can be told from none: mIoU {points:+.1f} points ({interval})."
+
+
+def counts(study: Study, stages: tuple[Evaluation, ...]) -> np.ndarray:
+    """Per-image confusion counts summed over seeds, int64 (N, K + 1, K + 1)."""
+    return sum(np.load(study.path(stage) / "counts.npy", allow_pickle=False) for stage in stages)
+
+
+def class_iou(study: Study, stages: tuple[Evaluation, ...], classes: tuple[str, ...]) -> dict[str, float]:
+    """IoU in [0, 1] by class name, background first; NaN where the held-out images have none."""
+    return dict(zip(("background", *classes), metrics.iou_per_class(counts(study, stages)).tolist(), strict=True))
+
+
+def _with_interval(name: str, value: float, interval: tuple[float, float]) -> dict[str, float]:
+    return {name: value, f"{name}_low": interval[0], f"{name}_high": interval[1]}

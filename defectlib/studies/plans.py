@@ -1,0 +1,87 @@
+"""Which study each notebook shows, from its parameters: notebooks, command line and workflow all ask here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from defectlib.config import Stage
+from defectlib.data import procedural
+from defectlib.errors import unknown
+from defectlib.profiles import load_profile
+from defectlib.studies.boost import Boost
+from defectlib.studies.generation import Playground, Regimes, SwitchStep
+from defectlib.studies.own import OwnDefects, own_defects
+from defectlib.studies.study import Study
+
+
+def _product(name: str) -> str:
+    if name not in procedural.PRODUCTS:
+        raise unknown("product", name, procedural.PRODUCTS)
+    return name
+
+
+def _tuple(values: Any) -> tuple | None:
+    return None if values is None else tuple(values)
+
+
+def regimes(profile: str = "smoke", product: str = "softgel", **_: Any) -> Regimes:
+    """Defect-Gen step by step (Fig. 4, 5)."""
+    return Regimes(load_profile(profile), product=_product(product))
+
+
+def switch_step(
+    profile: str = "smoke", product: str = "softgel", switch_steps: list[int] | None = None, **_: Any
+) -> SwitchStep:
+    """The switch-step ablation."""
+    return SwitchStep(load_profile(profile), product=_product(product), switch_steps=_tuple(switch_steps))
+
+
+def boost(
+    profile: str = "smoke", products: list[str] | None = None, models: list[str] | None = None, **_: Any
+) -> Boost:
+    """The synthetic-data boost (Table 4)."""
+    chosen = None if products is None else tuple(_product(product) for product in products)
+    return Boost(load_profile(profile), products=chosen, models=_tuple(models))
+
+
+def playground(profile: str = "smoke", product: str = "softgel", **_: Any) -> Playground:
+    """Sliders for u and the receptive field."""
+    return Playground(load_profile(profile), product=_product(product))
+
+
+def own(
+    profile: str = "smoke",
+    data: str | None = None,
+    count: int | None = None,
+    shots: int | None = None,
+    model: str = "DL",
+    **_: Any,
+) -> OwnDefects:
+    """Your own defects."""
+    return own_defects(load_profile(profile), data, count=count, shots=shots, model=model)
+
+
+#: Notebook → its study; None for a notebook that builds nothing.
+STUDIES: dict[str, Callable[..., Study] | None] = {
+    "01_datasets": None,
+    "02_annotations": None,
+    "03_defect_gen": regimes,
+    "04_switch_step": switch_step,
+    "05_synthetic_boost": boost,
+    "06_playground": playground,
+    "07_your_own_defects": own,
+}
+NOTEBOOKS: tuple[str, ...] = tuple(STUDIES)
+
+
+def plan(notebook: str, parameters: Mapping[str, Any]) -> tuple[Stage, ...]:
+    """The stages that a notebook with these parameters builds, inputs not listed.
+
+    Raises:
+        UserError: There is no such notebook, or a parameter's value is not valid.
+    """
+    if notebook not in STUDIES:
+        raise unknown("notebook", notebook, NOTEBOOKS)
+    study = STUDIES[notebook]
+    return study(**parameters).stages() if study else ()

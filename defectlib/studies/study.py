@@ -1,0 +1,58 @@
+"""What every study is: a frozen description, the stages it needs, and a way to have them made."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+
+from defectlib.config import Stage
+from defectlib.data.folder import index, read_classes, read_sample
+from defectlib.data.sample import Sample
+from defectlib.profiles import Profile
+from defectlib.store import Runner, Store
+
+
+@dataclass(frozen=True)
+class Study(ABC):
+    """A question, answered from artifacts.
+
+    Args:
+        profile: How much it may cost.
+        store: Where artifacts are found and kept.
+    """
+
+    profile: Profile
+    store: Store = field(default_factory=Store, kw_only=True, compare=False)
+
+    @abstractmethod
+    def stages(self) -> tuple[Stage, ...]:
+        """What the study reads; their inputs are implied."""
+
+    def build(self) -> None:
+        """Make what is missing, saying on standard error which of how many is at hand."""
+        stages = self.stages()
+        missing = [stage for stage in stages if self.store.find(stage) is None]
+        runners = load_runners() if missing else {}
+        for number, stage in enumerate(missing, start=1):
+            print(f"{stage.stage} {number} of {len(missing)} ({stage.key()})", file=sys.stderr, flush=True)
+            self.store.build(stage, runners)
+
+    def path(self, stage: Stage) -> Path:
+        """The directory of a stage's artifact; made if it is missing."""
+        return self.store.find(stage) or self.store.build(stage, load_runners())
+
+
+def load_runners() -> Mapping[str, Runner]:
+    """The functions behind the stages. Imported when first needed: they load torch, and a plan must not."""
+    return import_module("defectlib.studies.stages").RUNNERS
+
+
+def read_pairs(artifact: Path) -> tuple[Sample, ...]:
+    """The pairs of a synthesis artifact, in the order in which they were sampled."""
+    root = artifact / "dataset"
+    classes = read_classes(root)
+    return tuple(read_sample(row, classes) for row in index(root).itertuples())

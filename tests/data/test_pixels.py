@@ -1,0 +1,155 @@
+"""Image and mask files: what is 8-bit gray, RGB or index is read as it is stored, everything else is refused."""
+
+import struct
+import zlib
+from io import BytesIO
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from miniatures import labels, message, picture
+from PIL import Image
+
+from defectlib.data.pixels import read_image, read_mask, threaded
+from defectlib.errors import UserError
+
+RGB = picture("x")
+GRAY = RGB[..., 0]
+MASK = labels((1, 2))
+
+
+def png(width, height, bits, colour, rows):
+    """A PNG file from its header's fields and raw rows (each with its filter byte)."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def test_gray_becomes_rgb(tmp_path):
+    Image.fromarray(GRAY).save(tmp_path / "a.png")
+    assert np.array_equal(read_image(tmp_path / "a.png"), np.dstack([GRAY] * 3))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif"])
+def test_colours_survive(tmp_path, name):
+    Image.fromarray(RGB).save(tmp_path / name)
+    image = read_image(tmp_path / name)
+    assert np.array_equal(image, RGB)
+    assert image.flags.writeable
+
+
+def test_jpeg_is_read(tmp_path):
+    flat = np.full((16, 16, 3), 77, np.uint8)
+    Image.fromarray(flat).save(tmp_path / "a.jpg", quality=100)
+    assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - 77).max() <= 1
+
+
+def test_mask_values_are_class_ids(tmp_path):
+    Image.fromarray(MASK).save(tmp_path / "a.png")
+    assert np.array_equal(read_mask(tmp_path / "a.png", 2), MASK)
+    told = message(read_mask, tmp_path / "a.png", 1)
+    assert told == f"{tmp_path}/a.png: value 2 has no class; classes.json ends at 1: name it there or mend"
+
+
+def saved(image, name="a.png", **options):
+    file = BytesIO()
+    image.save(file, format={"png": "PNG", "jpg": "JPEG", "tif": "TIFF"}[name.split(".")[1]], **options)
+    return file.getvalue()
+
+
+def turned(name):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return saved(Image.fromarray(RGB), name, exif=exif)
+
+
+FRAMES = {"save_all": True, "append_images": [Image.fromarray(RGB[::-1])]}
+PALETTE = Image.fromarray(MASK).convert("P")
+IMAGES = {
+    "palette": (saved(PALETTE), "has a palette"),
+    "alpha": (saved(Image.fromarray(np.dstack([RGB, GRAY]))), "has an alpha channel"),
+    "gray with alpha": (saved(Image.fromarray(GRAY).convert("LA")), "has an alpha channel"),
+    "one bit": (saved(Image.fromarray(GRAY).convert("1")), "has one bit a pixel"),
+    "16-bit gray": (saved(Image.fromarray(GRAY.astype(np.uint16) * 257)), "has more than 8 bits a channel"),
+    "16-bit colour": (png(2, 1, 16, 2, b"\0" + bytes(range(12))), "has more than 8 bits a channel"),
+    "animated": (saved(Image.fromarray(RGB), **FRAMES), "is animated or has several pages"),
+    "pages": (saved(Image.fromarray(RGB), "a.tif", **FRAMES), "is animated or has several pages"),
+    "float": (saved(Image.fromarray(GRAY.astype(np.float32)), "a.tif"), "has more than 8 bits a channel"),
+    "cmyk": (saved(Image.fromarray(RGB).convert("CMYK"), "a.jpg"), "is a CMYK image"),
+    "turned jpeg": (turned("a.jpg"), "is turned by its EXIF tag (orientation 6)"),
+    "turned png": (turned("a.png"), "is turned by its EXIF tag (orientation 6)"),
+    "turned tiff": (turned("a.tif"), "is turned by its EXIF tag (orientation 6)"),
+    "truncated png": (saved(Image.fromarray(RGB))[:-60], "damaged or not PNG or JPEG or BMP or TIFF ("),
+    "truncated jpeg": (saved(Image.fromarray(RGB), "a.jpg")[:-60], "damaged or not PNG or JPEG or BMP or TIFF ("),
+    "empty": (b"", "damaged or not PNG or JPEG or BMP or TIFF (cannot identify image file)"),
+    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "damaged or not PNG"),
+    "bomb": (png(20_000, 20_000, 8, 0, b""), "has more than 89,478,485 pixels"),
+}
+MASKS = {
+    "colour": (saved(Image.fromarray(RGB)), "is a colour image (RGB)"),
+    "palette": (saved(PALETTE), "has a palette"),
+    "16-bit": (saved(Image.fromarray(MASK.astype(np.uint16))), "has more than 8 bits a channel"),
+    "animated": (saved(Image.fromarray(MASK), save_all=True, append_images=[Image.fromarray(GRAY)]), "is animated"),
+    "one bit": (png(8, 1, 1, 0, b"\0\xaa"), "has one bit a pixel"),
+    "two bits": (png(4, 1, 2, 0, b"\0\x1b"), "has fewer than 8 bits a pixel"),
+    "four bits": (png(2, 1, 4, 0, b"\0\x12"), "has fewer than 8 bits a pixel"),
+    "truncated": (saved(Image.fromarray(MASK))[:-25], "damaged or not PNG ("),
+    "jpeg": (saved(Image.fromarray(MASK), "a.jpg"), "damaged or not PNG (cannot identify image file)"),
+}
+
+
+@pytest.mark.parametrize("case", IMAGES)
+def test_images_that_are_refused(tmp_path, case):
+    content, fault = IMAGES[case]
+    (tmp_path / "a.png").write_bytes(content)
+    told = message(read_image, tmp_path / "a.png")
+    assert told.startswith(f"{tmp_path}/a.png: {fault}")
+    assert told.endswith("; replace it by an 8-bit gray or RGB image")
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize("case", MASKS)
+def test_masks_that_are_refused(tmp_path, case):
+    content, fault = MASKS[case]
+    (tmp_path / "a.png").write_bytes(content)
+    told = message(read_mask, tmp_path / "a.png")
+    assert told.startswith(f"{tmp_path}/a.png: {fault}")
+    assert told.endswith("; replace it by an 8-bit PNG of one channel whose values are class ids")
+
+
+def test_a_small_bomb_is_refused_before_it_is_decoded(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(10_000, 10_000, 8, 0, b""))
+    with pytest.warns(Image.DecompressionBombWarning):
+        told = message(read_image, tmp_path / "a.png")
+    assert "has more than 89,478,485 pixels" in told
+
+
+def test_a_missing_file_is_named(tmp_path):
+    assert message(read_image, tmp_path / "a.png").startswith(f"{tmp_path}/a.png: damaged or not PNG")
+    assert "(No such file or directory)" in message(read_image, tmp_path / "a.png")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(["a.png", "a.jpg", "a.tif"]), st.data())
+def test_broken_bytes_never_end_in_anything_but_one_line(tmp_path_factory, name, data):
+    content = bytearray(saved(Image.fromarray(RGB), name))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / name
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    told = ""
+    try:
+        assert read_image(path).shape[2] == 3
+    except UserError as error:
+        told = str(error)
+    assert "\n" not in told
+
+
+def test_threads_keep_the_order_and_pass_errors_on():
+    assert list(threaded(lambda number: number * number, range(50), "squaring")) == [n * n for n in range(50)]
+    with pytest.raises(ZeroDivisionError):
+        list(threaded(lambda number: 1 // number, range(5), "dividing"))

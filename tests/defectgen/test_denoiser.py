@@ -1,0 +1,71 @@
+"""The receptive field is computed, and checked by the support of gradients with normalisation frozen."""
+
+import pytest
+import torch
+
+from defectlib.config import LargeNet, SmallNet
+from defectlib.defectgen.denoiser import LADDER, build_denoiser, receptive_field
+from defectlib.errors import UserError
+
+CHANNELS = 6
+
+
+def _gradient_support(denoiser, side):
+    """Sides of the box of input pixels on which the central output pixel depends."""
+    x = torch.randn(1, CHANNELS, side, side, requires_grad=True)
+    denoiser(x, 10)[0, :, side // 2, side // 2].sum().backward()
+    rows, columns = torch.nonzero(x.grad[0].abs().sum(0), as_tuple=True)
+    return int(rows.max() - rows.min() + 1), int(columns.max() - columns.min() + 1)
+
+
+def _without_normalisation(denoiser):
+    for module in denoiser.modules():
+        for name, child in module.named_children():
+            if isinstance(child, torch.nn.GroupNorm):
+                setattr(module, name, torch.nn.Identity())
+    return denoiser
+
+
+@pytest.mark.parametrize("field", [f for f in LADDER if f <= 69])
+def test_theory_agrees_with_the_support_of_gradients(field):
+    denoiser = build_denoiser(SmallNet(receptive_field=field, channels=8), CHANNELS, seed=0)
+    assert receptive_field(denoiser) == field
+    height, width = _gradient_support(_without_normalisation(denoiser.double().float()), side=96)
+    # Down- and up-sampling make the field depend on where a pixel lies in its cell: theory is the largest case.
+    blocks, multipliers = LADDER[field]
+    slack = 2 ** (len(multipliers) - 1) - 1
+    assert field - 2 * slack <= height <= field
+    assert field - 2 * slack <= width <= field
+
+
+def test_the_release_s_small_net_sees_157_pixels():
+    assert receptive_field(build_denoiser(SmallNet(receptive_field=157, channels=8), CHANNELS, seed=0)) == 157
+
+
+def test_the_large_net_sees_everything():
+    denoiser = build_denoiser(LargeNet(channels=(8, 16), attention=(1,)), CHANNELS, seed=0)
+    assert receptive_field(denoiser) == float("inf")
+    assert _gradient_support(_without_normalisation(denoiser), side=64) == (64, 64)
+
+
+@pytest.mark.parametrize("net", [LargeNet(channels=(8, 16), attention=(1,)), SmallNet(receptive_field=17, channels=8)])
+def test_same_seed_same_weights_and_the_global_generator_is_left_alone(net):
+    state = torch.random.get_rng_state()
+    first, second, other = (build_denoiser(net, CHANNELS, seed) for seed in (1, 1, 2))
+    assert torch.equal(state, torch.random.get_rng_state())
+    weights = [torch.cat([p.flatten() for p in d.parameters()]) for d in (first, second, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_output_has_the_input_s_shape_with_and_without_folding():
+    for fold in (1, 2):
+        denoiser = build_denoiser(LargeNet(channels=(8, 16), attention=(1,), fold=fold), CHANNELS, seed=0)
+        x = torch.randn(2, CHANNELS, 32, 48)
+        assert denoiser(x, torch.tensor([3, 900])).shape == x.shape
+        assert denoiser.multiple == 2 * fold
+
+
+def test_an_unknown_receptive_field_offers_the_nearest():
+    with pytest.raises(UserError, match="receptive field of 40 px: the nearest is 45"):
+        build_denoiser(SmallNet(receptive_field=40), CHANNELS, seed=0)
