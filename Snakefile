@@ -41,8 +41,16 @@ wildcard_constraints:
     profile=PROFILE,
 
 
-rule book:
+# What is asked for: the book, and every artifact that a notebook read, so that one that was deleted is made again.
+rule all:
     default_target: True
+    localrule: True
+    input:
+        BOOK_RECEIPT,
+        [jobs.receipt_path(stage, BUILD) for plan in PLANS.values() for stage in plan],
+
+
+rule book:
     localrule: True
     input:
         [path for path in Path("book").rglob("*") if path.is_file()],

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from defectlib import runtime
 from defectlib.config import Synthesis
@@ -95,16 +94,3 @@ def _sample_batch(
     partial.replace(path)
     return images, masks
 
-
-def frames(pipeline: DefectGenPipeline, settings: Synthesis, index: int, size: int) -> list[tuple[int, torch.Tensor]]:
-    """The reverse process of one pair: (timestep, predicted x_0 (3 + K + 1, H, W)) after each network call (Fig. 4)."""
-    seen: list[tuple[int, torch.Tensor]] = []
-    pipeline(
-        size,
-        [generator(settings.seed, "pair", index)],
-        settings.switch_step,
-        settings.num_inference_steps,
-        settings.sampler,
-        callback=lambda t, _, x_0: seen.append((t, x_0[0].cpu())),
-    )
-    return seen

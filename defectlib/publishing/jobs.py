@@ -17,6 +17,7 @@ from typing import Any
 
 from defectlib import runtime
 from defectlib.config import Stage
+from defectlib.errors import UserError
 from defectlib.profiles import PROFILES
 from defectlib.publishing import notebooks
 from defectlib.store import PROVENANCE, Store, settings_of, write_atomically
@@ -93,8 +94,18 @@ def collect(stages: Iterable[Stage], store: Store, folder: Path) -> dict[str, Jo
 
 
 def read_plan(path: Path) -> Stage:
-    """The settings that :func:`collect` wrote to a plan file."""
-    return settings_of(json.loads(path.read_text()))
+    """The settings in a file such as :func:`collect` writes.
+
+    Raises:
+        UserError: The file is not JSON, or its content describes no stage.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path}: is not JSON ({error}); `defectlib plan --json` shows what it should hold") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold a table with 'stage' and 'settings'")
+    return settings_of(content)
 
 
 def write_if_changed(path: Path, content: Any) -> None:

@@ -43,8 +43,9 @@ class Parameter:
 
     @property
     def alternatives(self) -> tuple[str, ...]:
-        """Names of the types a value may have: ``("list", "None")`` for ``list[int] | None``."""
-        return tuple(part.split("[")[0].strip() for part in self.annotation.split("|"))
+        """Names of the types a value may have: ``("list", "None")`` for ``list[int] | None``, or ``list = None``."""
+        names = tuple(part.split("[")[0].strip() for part in self.annotation.split("|"))
+        return names if self.default is not None or "None" in names else (*names, "None")
 
 
 def declared(source: Path) -> dict[str, Parameter]:
@@ -83,7 +84,7 @@ def parse(pairs: Iterable[tuple[str, str]], document: str, declared: Mapping[str
         raise UserError(f"-y {document!r}: give a YAML mapping, such as -y 'switch_steps: [0, 300]'")
     values = {str(name): value for name, value in values.items()}
     for name, text in pairs:
-        is_text = name in declared and declared[name].alternatives == ("str",)
+        is_text = name in declared and declared[name].alternatives[0] == "str"
         values[name] = text if is_text else _yaml(text, f"-p {name}")
     return {name: _as_float(value, declared.get(name)) for name, value in values.items()}
 
@@ -102,7 +103,8 @@ def check(source: Path, values: Mapping[str, Any], declared: Mapping[str, Parame
             continue
         # By exact type: bool is a subclass of int, but `steps=true` is a slip and not a number.
         if type(value) not in {kind for part in alternatives for kind in _TYPES[part]}:
-            raise UserError(f"parameter '{name}' of {source.name}: must be {declared[name].annotation}, got {value!r}")
+            expected = " or ".join(alternatives)
+            raise UserError(f"parameter '{name}' of {source.name}: must be {expected}, got {value!r}")
 
 
 def _yaml(text: str, option: str) -> Any:

@@ -133,6 +133,25 @@ def three_regimes(regimes: Mapping[str, Sequence[Sample]], nearest: Mapping[str,
     return whole
 
 
+def matrix(rows: Mapping[str, Sequence[Sample]], columns: Sequence[str]) -> Figure:
+    """Samples with outlined masks in a grid whose rows and columns are named: two settings varied at once.
+
+    Args:
+        rows: Samples by name of the row, one for each column.
+        columns: Names of the columns.
+    """
+    cell = (WIDTH - 0.5) / len(columns)
+    figure, grid = _grid(len(rows), len(columns), len(rows) * cell + 0.6)
+    for row, (name, samples) in zip(grid, rows.items(), strict=True):
+        for axes, sample in zip(row, samples, strict=True):
+            _show(axes, _outlined(sample, cell))
+        row[0].set_ylabel(name, fontsize=8)
+    for axes, name in zip(grid[0], columns, strict=True):
+        axes.set_title(name, loc="center", fontsize=8)
+    _name_colours(figure, [sample for samples in rows.values() for sample in samples])
+    return figure
+
+
 # Parts --------------------------------------------------------------------------------------------------------------
 
 

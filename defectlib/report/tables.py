@@ -203,7 +203,7 @@ def record(name: str, folder: Path = REFERENCE) -> pd.DataFrame | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        frame = pd.DataFrame(content["rows"], columns=content["columns"])
+        frame = pd.DataFrame(content["rows"], columns=content["columns"]).fillna(np.nan).infer_objects()
         if content["index"]:
             frame = frame.set_index(content["columns"][: content["index"]])
         frame.attrs["provenance"] = {key: content["provenance"][key] for key in RECORDED} | content["provenance"]
@@ -225,12 +225,13 @@ def write_record(name: str, frame: pd.DataFrame, provenance: Mapping[str, Any], 
         raise UserError(f"record '{name}': its provenance does not say {', '.join(lacking)}")
     named = all(frame.index.names)
     flat = frame.reset_index() if named else frame
+    values = flat.astype(object)
     content = {
         "index": frame.index.nlevels if named else 0,
+        "columns": list(flat.columns),
+        "rows": values.where(values.notna(), None).to_numpy().tolist(),
         "provenance": dict(provenance),
-        **json.loads(flat.to_json(orient="split", index=False, double_precision=15)),
     }
-    content["rows"] = content.pop("data")
     path = folder / f"{_checked(name)}.json"
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(content, indent=1))

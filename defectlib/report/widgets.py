@@ -102,7 +102,7 @@ def live(draw: Callable[[int], Sequence[np.ndarray]], columns: int = 6, alt: str
     button = ipywidgets.Button(
         description="draw new samples",
         tooltip="draws samples from the next seed; needs a running kernel",
-        layout={"width": "auto"},
+        layout={"width": "max-content"},
     )
 
     def show() -> None:

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from defectlib import runtime
+from defectlib import metrics, runtime
 from defectlib.config import Evaluation
 from defectlib.data import loading
 from defectlib.device import configure
-from defectlib.segmentation import metrics
 from defectlib.segmentation.augment import window
 from defectlib.segmentation.models import Segmenter, parameter_count
 from defectlib.segmentation.training import load

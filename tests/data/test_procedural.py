@@ -27,11 +27,11 @@ PINNED = {
     ("washer", "eval", 7, 64): "5bef7ddeb50a23ff",
     ("washer", "good", 2, 64): "3c645d1f6d93e031",
     ("washer", "train", 3, 128): "0c10fc3bbd27c40c",
-    ("twill", "train", 0, 64): "3715c3ba074da47b",
+    ("twill", "train", 0, 64): "5f17c516c8e75293",
     ("twill", "train", 1, 64): "3f1b8fab00d73a2b",
     ("twill", "eval", 7, 64): "5988ba880d0a9a43",
     ("twill", "good", 2, 64): "d4d0f5f232f86107",
-    ("twill", "train", 3, 128): "ab5ff2a6f2693135",
+    ("twill", "train", 3, 128): "9d1b5b8de0c34d81",
     ("brushed_plate", "train", 0, 64): "a9a823f98791f74b",
     ("brushed_plate", "train", 1, 64): "7d9ffe01b709885d",
     ("brushed_plate", "eval", 7, 64): "e5f0695f865322e0",
@@ -53,8 +53,8 @@ def shrink(values: np.ndarray, factor: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def many() -> dict[str, list[tuple[procedural.Scene, Sample]]]:
-    """The first forty evaluation images of every product at 64 px, with their scenes."""
-    scenes = {name: [procedural.scene(name, "eval", i) for i in range(40)] for name in NAMES}
+    """The first thirty evaluation images of every product at 64 px, with their scenes."""
+    scenes = {name: [procedural.scene(name, "eval", i) for i in range(30)] for name in NAMES}
     return {name: [(scene, procedural.render(scene)) for scene in scenes[name]] for name in NAMES}
 
 
@@ -112,7 +112,7 @@ def test_no_type_is_too_small_to_see(name: str, many) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_defects_stand_out_from_what_they_lie_on(name: str) -> None:
     """Against the same scene without its defects, the mask is where the picture differs, and nowhere else."""
-    for index in range(20):
+    for index in range(10):
         scene = procedural.scene(name, "eval", index)
         clean = procedural.render(procedural.Scene(scene.key, scene.product, scene.look, ()))
         sample = procedural.render(scene)
@@ -147,7 +147,7 @@ def test_defects_keep_their_distance(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_scene_looks_alike_at_every_size(name: str) -> None:
     overlap = union = 0
-    for index in range(5):
+    for index in range(3):
         scene = procedural.scene(name, "train", index)
         small, large = procedural.render(scene, 64), procedural.render(scene, 256)
         assert large.image.shape == (256, 256, 3)

@@ -32,7 +32,7 @@ def test_theory_agrees_with_the_support_of_gradients(field):
     assert receptive_field(denoiser) == field
     height, width = _gradient_support(_without_normalisation(denoiser.double().float()), side=96)
     # Down- and up-sampling make the field depend on where a pixel lies in its cell: theory is the largest case.
-    blocks, multipliers = LADDER[field]
+    _, multipliers = LADDER[field]
     slack = 2 ** (len(multipliers) - 1) - 1
     assert field - 2 * slack <= height <= field
     assert field - 2 * slack <= width <= field

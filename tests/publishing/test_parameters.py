@@ -12,6 +12,7 @@ lr: float = 1e-3
 shots: int | None = None
 switch_steps: list[int] | None = None
 flag: bool = False
+folder: str = None
 plain = (1, 2)
 size: int = 2 * 16
 """
@@ -31,6 +32,7 @@ def test_declared_reads_every_assignment_with_annotation_and_default(source):
         "shots": ("int | None", None),
         "switch_steps": ("list[int] | None", None),
         "flag": ("bool", False),
+        "folder": ("str", None),
         "plain": ("", (1, 2)),
         "size": ("int", "2 * 16"),
     }
@@ -49,6 +51,7 @@ def test_declared_refuses_a_cell_that_is_not_python(written):
     ("pair", "value"),
     [
         (("profile", "007"), "007"),
+        (("folder", "2024"), "2024"),
         (("steps", "12"), 12),
         (("lr", "1e-3"), 1e-3),
         (("lr", "2"), 2.0),
@@ -84,11 +87,15 @@ def test_parse_names_the_text_that_cannot_be_read(source, pairs, document, messa
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"setps": 3}, r"^unknown parameter of 05_page.ipynb 'setps': did you mean 'steps'\? known are flag, lr,"),
+        (
+            {"setps": 3},
+            r"^unknown parameter of 05_page.ipynb 'setps': did you mean 'steps'\? known are flag, folder,",
+        ),
         ({"steps": "many"}, r"^parameter 'steps' of 05_page.ipynb: must be int, got 'many'$"),
         ({"steps": True}, r"'steps' of 05_page.ipynb: must be int, got True"),
+        ({"folder": 3}, r"'folder' of 05_page.ipynb: must be str or None, got 3"),
         ({"flag": 1}, r"'flag' of 05_page.ipynb: must be bool, got 1"),
-        ({"switch_steps": 300}, r"'switch_steps' of 05_page.ipynb: must be list\[int\] \| None, got 300"),
+        ({"switch_steps": 300}, r"'switch_steps' of 05_page.ipynb: must be list or None, got 300"),
     ],
 )
 def test_check_refuses_what_the_notebook_excludes(source, values, message):
@@ -97,5 +104,5 @@ def test_check_refuses_what_the_notebook_excludes(source, values, message):
 
 
 def test_check_accepts_what_the_annotations_allow(source):
-    values = {"steps": 4, "lr": 1, "shots": None, "switch_steps": [1], "plain": "anything"}
+    values = {"steps": 4, "lr": 1, "folder": None, "shots": None, "switch_steps": [1], "plain": "anything"}
     parameters.check(source, values, parameters.declared(source))

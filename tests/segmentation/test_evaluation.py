@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from defectlib import metrics
 from defectlib.config import EmbeddedData, Evaluation, SegmenterTraining
 from defectlib.data import loading
-from defectlib.segmentation import evaluation, metrics, training
+from defectlib.segmentation import evaluation, training
 from defectlib.segmentation.models import Segmenter
 from defectlib.store import Store
 

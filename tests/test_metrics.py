@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
 
-from defectlib.segmentation import metrics
+from defectlib import metrics
 
 CLASSES = 4
 

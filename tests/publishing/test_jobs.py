@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from defectlib import profiles
+from defectlib.config import DenoiserTraining, EmbeddedData, LargeNet, SegmenterTraining, SmallNet, Synthesis
+from defectlib.publishing import jobs
+from defectlib.store import Store
+from defectlib.studies import plans
+
+DATA = EmbeddedData(product="softgel", size=32)
+LARGE = DenoiserTraining(data=DATA, net=LargeNet(), steps=1)
+SMALL = DenoiserTraining(data=DATA, net=SmallNet(), steps=1)
+SYNTHETIC = Synthesis(large=LARGE, small=SMALL, count=1)
+SEGMENTER = SegmenterTraining(data=DATA, model="UNet", synthetic=SYNTHETIC, steps=1)
+
+
+def write_something(settings, inputs, out: Path) -> None:
+    (out / "content").write_text(settings.stage)
+
+
+RUNNERS = dict.fromkeys(("denoiser", "synthetic", "segmenter"), write_something)
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "store", shipped=None)
+
+
+def name(settings) -> str:
+    return f"{settings.stage}/{settings.key()}"
+
+
+def test_collect_lists_what_is_missing_below_and_each_stage_once(store, tmp_path):
+    found = jobs.collect([SEGMENTER, SYNTHETIC, SEGMENTER], store, tmp_path)
+    assert set(found) == {name(s) for s in (LARGE, SMALL, SYNTHETIC, SEGMENTER)}
+    assert set(found[name(SYNTHETIC)].inputs) == {jobs.receipt_path(s, tmp_path) for s in (LARGE, SMALL)}
+    assert found[name(SEGMENTER)].inputs == (jobs.receipt_path(SYNTHETIC, tmp_path),)
+    assert not any(job.receipt.exists() for job in found.values())
+
+
+def test_a_plan_file_leads_back_to_its_settings(store, tmp_path):
+    found = jobs.collect([SEGMENTER], store, tmp_path)
+    assert {jobs.read_plan(job.plan) for job in found.values()} == {LARGE, SMALL, SYNTHETIC, SEGMENTER}
+
+
+def test_what_is_in_the_store_has_a_receipt_and_needs_nothing(store, tmp_path):
+    artifact = store.build(SYNTHETIC, RUNNERS)
+    shutil.rmtree(store.find(LARGE))
+    found = jobs.collect([SYNTHETIC], store, tmp_path)
+    assert set(found) == {name(SYNTHETIC)}
+    job = found[name(SYNTHETIC)]
+    assert job.inputs == ()
+    assert str(artifact) in job.receipt.read_text()
+    assert job.receipt.stat().st_mtime_ns == (artifact / "provenance.json").stat().st_mtime_ns
+
+
+def test_a_receipt_without_its_artifact_is_removed(store, tmp_path):
+    artifact = store.build(SMALL, RUNNERS)
+    receipt = jobs.collect([SMALL], store, tmp_path)[name(SMALL)].receipt
+    assert receipt.exists()
+    shutil.rmtree(artifact)
+    jobs.collect([SMALL], Store(store.root, shipped=None), tmp_path)
+    assert not receipt.exists()
+
+
+def test_titles_say_what_is_built():
+    job = jobs.Job(LARGE, (), Path(), Path())
+    assert job.title == f"denoiser large on softgel [{LARGE.key()}]"
+    assert jobs.Job(SEGMENTER, (), Path(), Path()).title == f"segmenter UNet on softgel [{SEGMENTER.key()}]"
+    assert jobs.Job(SYNTHETIC, (), Path(), Path()).title == f"synthetic [{SYNTHETIC.key()}]"
+
+
+def test_only_what_runs_on_a_gpu_asks_for_one():
+    assert not jobs.needs_gpu(LARGE)
+    assert jobs.needs_gpu(DenoiserTraining(data=DATA, net=LargeNet(), steps=1, device="cuda"))
+
+
+def test_a_file_keeps_its_date_while_its_content_stays(tmp_path):
+    path = tmp_path / "plans" / "x.json"
+    jobs.write_if_changed(path, [1])
+    os.utime(path, (1, 1))
+    jobs.write_if_changed(path, [1])
+    assert path.stat().st_mtime == 1
+    jobs.write_if_changed(path, [2])
+    assert path.stat().st_mtime > 1
+    assert path.read_text() == "[\n 2\n]\n"
+
+
+def test_a_profile_value_concerns_only_the_notebooks_that_read_it(tmp_path, monkeypatch):
+    """Notebooks without stages read the profile as they please and depend on all of it."""
+    names = ("01_datasets", "03_defect_gen", "04_switch_step", "05_synthetic_boost")
+    folder = tmp_path / "profiles"
+    shutil.copytree(profiles.PROFILES, folder)
+    for module in (profiles, jobs):
+        monkeypatch.setattr(module, "PROFILES", folder)
+
+    def write() -> dict[str, str]:
+        for name in names:
+            jobs.write_notebook_plan(tmp_path, name, "smoke", plans.plan(name, {"profile": "smoke"}))
+        written = tmp_path / "plans" / "notebooks" / "smoke"
+        return {name: (written / f"{name}.json").read_text() for name in names}
+
+    def changed(old: str, new: str) -> set[str]:
+        before, path = write(), folder / "smoke.yaml"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new, 1))
+        after = write()
+        return {name for name in names if before[name] != after[name]}
+
+    assert changed("\nsegmenter_batch: 4\n", "\nsegmenter_batch: 2\n") == {"01_datasets", "05_synthetic_boost"}
+    assert changed("switch_steps: [0, 400, 1000]", "switch_steps: [0, 300]") == {"01_datasets", "04_switch_step"}

@@ -1,0 +1,132 @@
+"""Figures of images, drawn from real samples: what is in them, that it fits, that nothing overlaps."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from defectlib.data.sample import Sample
+from defectlib.report import figures, style
+
+
+@pytest.fixture(autouse=True)
+def _look():
+    style.use()
+
+
+def drawn(figure: Figure) -> Figure:
+    """The figure after a real drawing, so that positions are final."""
+    FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def texts(figure: Figure) -> list[str]:
+    return [axes.get_xlabel() for axes in figure.axes]
+
+
+def legend_of(figure: Figure) -> dict[str, tuple]:
+    (legend,) = figure.legends
+    return {t.get_text(): to_rgb(h.get_facecolor()) for t, h in zip(legend.texts, legend.legend_handles, strict=True)}
+
+
+def colours_in(axes) -> set[tuple]:
+    return set(map(tuple, np.asarray(axes.images[0].get_array()).reshape(-1, 3)))
+
+
+def class_bytes(class_id):
+    return tuple((np.array(style.defect_colour(class_id)[:3]) * 255).astype(np.uint8))
+
+
+def test_gallery_shows_each_sample_outlined_with_its_caption(samples):
+    figure = drawn(figures.gallery(samples[:5], columns=3, title="Softgel"))
+    shown = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_xlabel().replace("\n", " ") for axes in shown] == [s.caption for s in samples[:5]]
+    for axes, sample in zip(shown, samples[:5], strict=True):
+        present = {k for k in range(1, 6) if class_bytes(k) in colours_in(axes)}
+        assert present == {sample.classes.index(name) + 1 for name in sample.present}
+    assert figure.get_suptitle() == "Softgel"
+
+
+def test_gallery_text_stays_within_its_cell_and_off_the_legend(samples):
+    figure = drawn(figures.gallery(samples[:6], columns=3))
+    renderer = figure.canvas.get_renderer()
+    legend = figure.legends[0].get_window_extent(renderer)
+    for axes in figure.axes:
+        label = axes.xaxis.label.get_window_extent(renderer)
+        assert label.x1 <= axes.get_window_extent(renderer).x1 + 2
+        assert label.y0 >= legend.y1
+        assert not any(label.overlaps(other.get_window_extent(renderer)) for other in figure.axes)
+
+
+def test_gallery_can_go_without_captions(samples):
+    assert set(texts(figures.gallery(samples[:4], columns=2, captions=False))) == {""}
+
+
+def test_gallery_of_several_products_has_no_ambiguous_legend(samples):
+    other = Sample("other", samples[0].image, samples[0].mask, ("a", "b", "c", "d", "e"), "other")
+    assert figures.gallery([samples[0], other], columns=2).legends == []
+
+
+def test_legend_pairs_names_and_colours(samples):
+    names = samples[0].classes
+    expected = {name: to_rgb(style.defect_colour(k)) for k, name in enumerate(names, start=1)}
+    assert legend_of(figures.class_legend(names)) == expected
+    assert legend_of(figures.gallery(samples[:1], columns=1)) == expected
+
+
+def test_multi_type_panel_names_the_types_and_shows_the_binary_mask(samples):
+    chosen = [sample for sample in samples if len(sample.present) > 1][:2]
+    figure = drawn(figures.multi_type_panel(chosen))
+    assert len(figure.axes) == 3 * len(chosen)
+    assert [figure.axes[2].get_xlabel(), figure.axes[5].get_xlabel()] == [" + ".join(s.present) for s in chosen]
+    binary = np.asarray(figure.axes[1].images[0].get_array())
+    assert (binary > 0).mean() == pytest.approx((chosen[0].mask > 0).mean())
+    assert set(np.unique(binary)) == {0, 255}
+
+
+def test_multi_type_panel_refuses_samples_of_one_type(samples):
+    single = next(sample for sample in samples if len(sample.present) == 1)
+    with pytest.raises(ValueError, match=f"fewer than two defect types: {single.key}"):
+        figures.multi_type_panel([single])
+
+
+def test_forward_process_names_every_timestep(samples):
+    frames = [sample.image for sample in samples[:3]]
+    assert texts(figures.forward_process(frames, [0, 500, 999])) == ["t = 0", "t = 500", "t = 999"]
+
+
+def test_reverse_process_marks_which_net_acted(samples):
+    frames = [sample.image for sample in samples[:4]]
+    figure = figures.reverse_process(frames, [999, 400, 399, 0], 400, samples[4].image)
+    large, small = to_rgb(style.LARGE_COLOUR), to_rgb(style.SMALL_COLOUR)
+    edges = [to_rgb(axes.spines["left"].get_edgecolor()) for axes in figure.axes[:4]]
+    assert edges == [large, large, small, small]
+    assert not figure.axes[4].spines["left"].get_visible()
+    assert texts(figure)[-1] == "result"
+    assert legend_of(figure) == {"large receptive field, t ≥ 400": large, "small receptive field, t < 400": small}
+
+
+def test_three_regimes_puts_the_nearest_training_image_below(samples):
+    regimes = {"large": samples[:2], "small": samples[2:4], "both": samples[4:6]}
+    nearest = {"large": samples[6:8], "small": samples[7:9], "both": samples[8:10]}
+    figure = drawn(figures.three_regimes(regimes, nearest))
+    assert [part.get_suptitle() for part in figure.subfigs] == list(regimes)
+    for part, name in zip(figure.subfigs, regimes, strict=True):
+        for axes, sample in zip(part.axes, (*regimes[name], *nearest[name]), strict=True):
+            size = axes.images[0].get_array().shape[0] // sample.image.shape[0]
+            expected = figures.overlay.enlarge(sample.image, size)
+            kept = (np.asarray(axes.images[0].get_array()) == expected).all(axis=2)
+            assert kept.mean() > 0.85  # all but the outline
+            assert not kept.all()
+    assert [axes.get_ylabel() for axes in figure.subfigs[0].axes] == ["generated", "", "nearest\ntraining", ""]
+
+
+def test_a_figure_of_photographs_stays_small_enough_for_a_page(samples):
+    content = io.BytesIO()
+    figures.gallery(samples * 2, columns=4).savefig(content, format="png")
+    assert len(content.getvalue()) < 3e6

@@ -1,0 +1,191 @@
+"""Sliders without a kernel: read from the saved state, and moved by keyboard in a real browser."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+from base64 import b64decode
+
+import ipywidgets
+import numpy as np
+import pytest
+from ipywidgets.embed import dependency_state, embed_minimal_html
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from defectlib.errors import UserError
+from defectlib.report import widgets
+from defectlib.report.overlay import to_bytes
+from defectlib.runtime import REPOSITORY
+
+CHROMIUM = shutil.which("chromium")
+MANAGER = REPOSITORY / "book" / "_assets" / "vendor" / "html-manager" / "embed.js"
+STEPS, FIELDS = (0, 400, 1000), (9, 45)
+
+
+def picture(level, kind="png"):
+    return to_bytes(np.full((16, 16, 3), level, np.uint8), kind)
+
+
+def level(widget: ipywidgets.HTML) -> int:
+    """The grey of the picture in an HTML widget."""
+    data = re.search(r"base64,([^\"]+)", widget.value).group(1)
+    with Image.open(io.BytesIO(b64decode(data))) as image:
+        return image.getpixel((0, 0))[0]
+
+
+def alt(widget: ipywidgets.HTML) -> str:
+    return re.search(r'alt="([^"]*)"', widget.value).group(1)
+
+
+@pytest.fixture
+def grid():
+    """Every picture has a grey of its own: 10 times the place of u, plus the place of the field."""
+    return {(u, f): picture(10 * i + j) for i, u in enumerate(STEPS) for j, f in enumerate(FIELDS)}
+
+
+def links(panel):
+    """(source model, source trait, target model, target trait) of every jslink in the saved state."""
+    state = dependency_state([panel], drop_defaults=False)
+    return [
+        (*link["state"]["source"], *link["state"]["target"])
+        for link in state.values()
+        if link["model_name"] == "LinkModel"
+    ]
+
+
+def test_switch_slider_is_linked_in_the_browser():
+    panel = widgets.switch_slider({400: picture(2), 0: picture(1), 1000: picture(3)})
+    slider, stack = panel.children
+    assert [label for label, _ in slider.options] == ["0", "400", "1000"]
+    assert links(panel) == [(f"IPY_MODEL_{slider.model_id}", "index", f"IPY_MODEL_{stack.model_id}", "selected_index")]
+    assert [level(child) for child in stack.children] == [1, 2, 3]
+    assert alt(stack.children[1]) == "synthetic images at switch step u = 400"
+    assert (slider.index, stack.selected_index) == (0, 0)
+
+
+def test_step_slider_begins_with_noise():
+    slider, stack = widgets.step_slider({0: picture(1), 999: picture(3), 500: picture(2)}).children
+    assert [label for label, _ in slider.options] == ["999", "500", "0"]
+    assert [level(child) for child in stack.children] == [3, 2, 1]
+
+
+def test_two_sliders_choose_among_all_pairs(grid):
+    panel = widgets.switch_and_field(grid)
+    step, field, outer = panel.children
+    targets = {(source, target) for source, _, target, _ in links(panel)}
+    assert targets == {(f"IPY_MODEL_{step.model_id}", f"IPY_MODEL_{row.model_id}") for row in outer.children} | {
+        (f"IPY_MODEL_{field.model_id}", f"IPY_MODEL_{outer.model_id}")
+    }
+    for j, row in enumerate(outer.children):
+        assert [level(child) for child in row.children] == [10 * i + j for i in range(3)]
+    assert alt(outer.children[1].children[2]) == "synthetic images at u = 1000, receptive field 45 px"
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+def test_pictures_say_their_kind(kind):
+    _, stack = widgets.switch_slider({0: picture(100, kind), 1: picture(100, kind)}).children
+    assert f"data:image/{kind};base64," in stack.children[0].value
+
+
+def test_text_form_is_short_and_the_same_for_other_pictures(grid):
+    other = {point: picture(200) for point in grid}
+    texts = {repr(widgets.switch_and_field(frames)) for frames in (grid, other)}
+    assert texts == {"<sliders: switch step u, 3 positions; receptive field, 2 positions>"}
+    bundle = widgets.switch_and_field(grid)._repr_mimebundle_()
+    assert bundle["text/plain"] in texts
+
+
+def test_alternative_text_is_escaped():
+    _, stack = widgets.switch_slider({0: picture(1), 1: picture(2)}, alt='a "b" <c>').children
+    assert 'alt="a &quot;b&quot; &lt;c&gt; at' in stack.children[0].value
+
+
+def test_a_missing_pair_is_named(grid):
+    del grid[400, 45]
+    with pytest.raises(UserError, match=re.escape("no picture for (u, receptive field) = (400, 45)")):
+        widgets.switch_and_field(grid)
+
+
+@pytest.mark.parametrize("number", [0, 1, 61])
+def test_too_few_or_too_many_pictures(number):
+    with pytest.raises(UserError, match=f"a slider over {number} pictures: give it 2 to 60"):
+        widgets.switch_slider(dict.fromkeys(range(number), picture(1)))
+
+
+def test_too_large_pictures():
+    with pytest.raises(UserError, match=r"take 2\.4 MB, more than 2 MB; take JPEG or WebP"):
+        widgets.switch_slider(dict.fromkeys(range(2), bytes(1_200_000)))
+
+
+def test_pictures_of_no_known_kind():
+    with pytest.raises(UserError, match="is no PNG, JPEG or WebP file"):
+        widgets.switch_slider({0: b"GIF89a", 1: b"GIF89a"})
+
+
+def test_live_draws_at_once_and_again_from_the_next_seed():
+    drawn = []
+
+    def draw(seed):
+        drawn.append(seed)
+        return [np.full((4, 4, 3), 10 * seed, np.uint8)] * 2
+
+    button, status, shown = widgets.live(draw, columns=2).children
+    first = shown.value
+    button.click()
+    assert drawn == [0, 1]
+    assert shown.value != first
+    assert alt(shown) == "generated samples, seed 1"
+    assert status.value == "seed 1; the button needs a running kernel"
+    assert not button.disabled
+
+
+def test_live_shows_what_went_wrong_and_can_go_on():
+    def draw(seed):
+        if seed == 1:
+            raise UserError("size 30 <does> not fit")
+        return [np.zeros((4, 4, 3), np.uint8)]
+
+    button, status, _ = widgets.live(draw).children
+    button.click()
+    assert status.value == "size 30 &lt;does&gt; not fit"
+    button.click()
+    assert status.value.startswith("seed 2")
+
+
+def test_live_fails_in_the_cell_if_the_first_draw_fails():
+    def draw(seed):
+        raise UserError("no generator")
+
+    with pytest.raises(UserError, match="no generator"):
+        widgets.live(draw)
+
+
+def test_arrow_keys_change_the_picture_in_a_static_page(tmp_path, grid):
+    if CHROMIUM is None:
+        if os.environ.get("DEFECTLIB_NEEDS_CHROMIUM"):
+            pytest.fail("chromium is not installed")
+        pytest.skip("chromium is not installed")
+    page_file = tmp_path / "page.html"
+    embed_minimal_html(page_file, widgets.switch_and_field(grid), requirejs=False, embed_url=MANAGER.as_uri())
+    # The book loads the script without this attribute, with which a browser takes nothing from file://.
+    page_file.write_text(page_file.read_text().replace(' crossorigin="anonymous"', ""))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(page_file.as_uri())
+        page.locator(".noUi-handle").nth(1).wait_for()
+        step, field = page.locator(".noUi-handle").all()
+        visible = page.locator("img:visible")
+        seen = [visible.get_attribute("alt")]
+        for handle, key in ((step, "ArrowRight"), (field, "ArrowRight"), (step, "ArrowRight"), (field, "ArrowLeft")):
+            handle.press(key)
+            seen.append(visible.get_attribute("alt"))
+        browser.close()
+    places = [(0, 9), (400, 9), (400, 45), (1000, 45), (1000, 9)]
+    assert seen == [f"synthetic images at u = {u}, receptive field {field} px" for u, field in places]
+    assert errors == []

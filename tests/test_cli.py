@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import errno
+import json
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+
+from defectlib import cli
+from defectlib.config import DenoiserTraining, EmbeddedData, SmallNet
+from defectlib.errors import UserError
+from defectlib.publishing import PublishingError
+from defectlib.runtime import REPOSITORY
+
+
+def run(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of one call."""
+    monkeypatch.setattr(sys, "argv", ["defectlib", *arguments])
+    try:
+        cli.main()
+        status = 0
+    except SystemExit as leaving:
+        status = leaving.code
+    return status, *capsys.readouterr()
+
+
+def command_names() -> list[list[str]]:
+    own = [[command.name] for command in cli.app.registered_commands]
+    return own + [
+        [group.name, command.name]
+        for group in cli.app.registered_groups
+        for command in group.typer_instance.registered_commands
+    ]
+
+
+@pytest.mark.parametrize("command", command_names(), ids=" ".join)
+def test_every_command_explains_itself_with_an_example(monkeypatch, capsys, command):
+    status, out, _ = run(monkeypatch, capsys, *command, "--help")
+    assert status == 0
+    assert f"Example: defectlib {' '.join(command)}" in out
+
+
+def test_help_loads_no_torch_and_is_quick():
+    code = "import sys; sys.argv = ['defectlib', '--help']\nfrom defectlib import cli\n"
+    code += "try: cli.main()\nexcept SystemExit: pass\nsys.exit('torch' in sys.modules or 'papermill' in sys.modules)"
+    started = time.perf_counter()
+    process = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert "run-notebook" in process.stdout
+    assert time.perf_counter() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "line"),
+    [
+        (UserError("my_data: holds no image; add some"), 2, "my_data: holds no image; add some"),
+        (PublishingError("x.ipynb: a cell ran out of time"), 1, "x.ipynb: a cell ran out of time"),
+        (KeyboardInterrupt(), 130, "interrupted; run the same command again to go on"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "w.pt"),
+            2,
+            "the disk is full ([Errno 28] No space left on device: 'w.pt'); free some space and run the same "
+            "command again to go on",
+        ),
+        (
+            RuntimeError("I/O error: No space left on device (os error 28)"),
+            2,
+            "the disk is full (I/O error: No space left on device (os error 28)); free some space and run the same "
+            "command again to go on",
+        ),
+    ],
+)
+def test_what_a_command_raises_ends_in_one_line_and_a_status(monkeypatch, capsys, raised, status, line):
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def fail() -> None:
+        raise raised
+
+    monkeypatch.setattr(cli, "app", app)
+    assert run(monkeypatch, capsys) == (status, "", f"{line}\n")
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch, capsys):
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "app", app)
+    with pytest.raises(ZeroDivisionError):
+        run(monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bild"], "No such command 'bild'"),
+        (["build", "--settngs", "x"], "--settings"),
+        (["build"], "Missing option '--settings'"),
+        (["build", "--settings", "missing.json"], "'missing.json' does not exist"),
+    ],
+)
+def test_a_slip_in_the_command_line_exits_with_2(monkeypatch, capsys, arguments, message):
+    status, _, err = run(monkeypatch, capsys, *arguments)
+    assert status == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_parameter_without_a_value_is_named(monkeypatch, capsys):
+    status, _, err = run(monkeypatch, capsys, "run-notebook", "a.ipynb", "b.ipynb", "-p", "profile")
+    assert (status, err) == (2, "-p profile: give a name and a value, such as -p profile cpu\n")
+
+
+def test_pairs_are_joined_for_notebooks_alone():
+    joined = cli._with_joined_pairs(["run-notebook", "-p", "a", "1", "x.ipynb", "-p", "b", "c=d"])
+    assert joined == ["run-notebook", "-p", "a=1", "x.ipynb", "-p", "b=c=d"]
+    assert cli._split_pairs(["a=1", "b=c=d"]) == [("a", "1"), ("b", "c=d")]
+    assert cli._with_joined_pairs(["build", "-p", "a", "1"]) == ["build", "-p", "a", "1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"stage": "denoyser"}, r"no stage is called 'denoyser': known are denoiser"),
+        ({"stage": "denoiser", "settings": {"stps": 1}}, r"unknown setting of DenoiserTraining 'stps'.*did you mean"),
+        ("no JSON", r"settings.json: is not JSON .*; `defectlib plan --json` shows what it should hold"),
+        ([1], r"settings.json: must hold a table with 'stage' and 'settings'"),
+    ],
+)
+def test_build_says_what_is_wrong_with_its_settings(monkeypatch, capsys, tmp_path, content, message):
+    path = tmp_path / "settings.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    status, _, err = run(monkeypatch, capsys, "build", "--settings", str(path))
+    assert status == 2
+    assert re.search(message, err)
+    assert err.count("\n") == 1
+
+
+def test_build_makes_the_artifact_and_then_finds_it(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("DEFECTLIB_STORE", str(tmp_path / "store"))
+    data = EmbeddedData(product="softgel", size=32, shots=1, eval_count=2)
+    settings = DenoiserTraining(data=data, net=SmallNet(receptive_field=9, channels=8), steps=1, batch=2)
+    path, receipt = tmp_path / "settings.json", tmp_path / "receipts" / "r.json"
+    path.write_text(json.dumps({"stage": "denoiser", "settings": settings.model_dump(mode="json")}))
+    status, out, _ = run(monkeypatch, capsys, "build", "--settings", str(path))
+    artifact = tmp_path / "store" / "denoiser" / settings.key()
+    assert (status, out) == (0, f"{artifact}\n")
+    assert run(monkeypatch, capsys, "build", "--settings", str(path), "--receipt", str(receipt))[0] == 0
+    assert json.loads(receipt.read_text())["artifact"] == str(artifact)
+
+
+def test_data_verify_lists_the_faults_of_a_folder(monkeypatch, capsys, tmp_path):
+    status, _, err = run(monkeypatch, capsys, "data", "verify", str(tmp_path))
+    assert status == 2
+    assert str(tmp_path) in err
+    assert "Traceback" not in err

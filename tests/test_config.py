@@ -1,0 +1,152 @@
+"""Settings: validated, frozen, and hashed so that only what matters moves a key."""
+
+import pytest
+
+from defectlib.config import (
+    STAGES,
+    DenoiserTraining,
+    EmbeddedData,
+    Evaluation,
+    FolderData,
+    LargeNet,
+    SegmenterTraining,
+    SmallNet,
+    Synthesis,
+    parse,
+)
+from defectlib.data import procedural
+from defectlib.errors import UserError
+from defectlib.profiles import load_profile
+from defectlib.store import settings_of
+
+DATA = EmbeddedData(product="softgel")
+
+
+def training(**changes):
+    return DenoiserTraining(**{"data": DATA, "net": LargeNet(), "steps": 10, **changes})
+
+
+def synthesis(**changes):
+    small = training(net=SmallNet())
+    return Synthesis(**{"large": training(), "small": small, "count": 3, **changes})
+
+
+def test_a_key_does_not_move_with_what_changes_nothing():
+    assert training().key() == training(checkpoint_every=7).key()
+    assert training().key() == training(batch=16).key()  # its default, said aloud
+    assert synthesis().key() == synthesis(batch=1).key()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"steps": 11}, {"net": SmallNet()}, {"seed": 1}, {"device": "cuda"}, {"dtype": "bf16"}, {"crop": 64}],
+)
+def test_a_key_moves_with_what_changes_the_result(changes):
+    assert training().key() != training(**changes).key()
+
+
+def test_a_change_below_moves_every_key_above():
+    def evaluation(steps):
+        small = training(net=SmallNet(), steps=steps)
+        synthetic = Synthesis(large=training(), small=small, count=3)
+        return Evaluation(segmenter=SegmenterTraining(data=DATA, model="DL", steps=1, synthetic=synthetic))
+
+    assert evaluation(10).key() != evaluation(11).key()
+    assert set(evaluation(10).inputs()) == {"segmenter"}
+    assert set(evaluation(10).segmenter.inputs()) == {"synthetic"}
+
+
+def test_keys_are_pinned():
+    """A moved key orphans every artifact and every shipped net: bump a version on purpose, not by accident."""
+    assert training().key() == "ad5c8b13f30232d8"
+    assert synthesis().key() == "0386d730afb9dc7d"
+
+
+def test_what_is_shipped_is_found_from_any_machine():
+    here, there = training(), training(device="cuda", dtype="bf16")
+    assert here.key(any_machine=True) == there.key(any_machine=True)
+    assert here.key(any_machine=True) != training(steps=11).key(any_machine=True)
+    above = synthesis(), synthesis(large=there, device="cuda")
+    assert above[0].key(any_machine=True) == above[1].key(any_machine=True)
+
+
+def test_a_version_bump_moves_the_key(monkeypatch):
+    before = training().key()
+    monkeypatch.setattr(DenoiserTraining, "version", DenoiserTraining.version + 1)
+    assert training().key() != before
+
+
+def test_a_folder_is_known_by_its_content_and_not_by_its_place():
+    here, there = (FolderData(root=root, digest="abc", split="splits/default.json") for root in ("/a", "/b"))
+    assert training(data=here).key() == training(data=there).key()
+    assert training(data=here).key() != training(data=here.model_copy(update={"digest": "abd"})).key()
+
+
+def test_embedded_data_and_the_painter_have_one_version():
+    assert EmbeddedData.painter_version == procedural.VERSION
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+def test_settings_survive_a_file(stage):
+    profile = load_profile("smoke")
+    data = profile.data("softgel")
+    evaluation = profile.evaluation(data, "DL", profile.synthesis(data))
+    synthetic = evaluation.segmenter.synthetic
+    found = {
+        "denoiser": synthetic.large,
+        "synthetic": synthetic,
+        "fidelity": profile.fidelity(synthetic),
+        "segmenter": evaluation.segmenter,
+        "evaluation": evaluation,
+    }[stage.stage]
+    record = {"stage": stage.stage, "settings": found.model_dump(mode="json")}
+    assert settings_of(record) == found
+    assert settings_of(record).key() == found.key()
+
+
+def test_mistakes_are_one_line_that_names_the_setting():
+    with pytest.raises(UserError, match="unknown setting of EmbeddedData 'sise': did you mean 'size'"):
+        parse(EmbeddedData, {"product": "softgel", "sise": 64})
+    with pytest.raises(UserError, match=r"setting 'size' of EmbeddedData: .* got 3"):
+        parse(EmbeddedData, {"product": "softgel", "size": 3})
+    with pytest.raises(UserError, match="setting 'steps' of DenoiserTraining"):
+        parse(DenoiserTraining, {"data": DATA, "net": LargeNet(), "steps": "many"})
+    with pytest.raises(UserError, match="no stage is called 'denoizer'"):
+        settings_of({"stage": "denoizer"})
+    with pytest.raises(UserError, match="not trained on the same data"):
+        synthesis(small=training(net=SmallNet(), data=EmbeddedData(product="washer")))
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        training().steps = 3
+
+
+# Profiles -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["smoke", "cpu", "gpu"])
+def test_every_profile_makes_every_stage(name):
+    profile = load_profile(name)
+    for product in profile.products:
+        data = profile.data(product)
+        assert profile.evaluation(data, "DL", profile.synthesis(data)).key()
+        assert profile.own_synthesis(data).key()
+
+
+def test_a_parameter_wins_over_the_profile_and_none_keeps_it():
+    assert load_profile("cpu", gallery=3, size=None).gallery == 3
+    assert load_profile("cpu", size=None).size == load_profile("cpu").size
+
+
+def test_unknown_profiles_and_values_are_refused():
+    with pytest.raises(UserError, match="unknown profile 'cup': did you mean 'cpu'"):
+        load_profile("cup")
+    with pytest.raises(UserError, match="unknown setting of Profile 'gallry': did you mean 'gallery'"):
+        load_profile("cpu", gallry=3)
+
+
+def test_the_machine_is_resolved_before_it_enters_a_key(monkeypatch):
+    assert load_profile("smoke").machine == {"device": "cpu", "dtype": "fp32"}
+    profile = load_profile("cpu", device="cuda")
+    assert profile.machine == {"device": "cuda", "dtype": "bf16"}

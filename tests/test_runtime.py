@@ -1,0 +1,56 @@
+"""Seeds by purpose, batches, provenance facts."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from defectlib import device, runtime
+from defectlib.errors import UserError, UserErrors, unknown
+
+
+def test_child_seeds_differ_by_purpose_and_are_pinned():
+    assert runtime.child_seed(0, "init") == 3953688860265627247
+    seeds = {runtime.child_seed(root, *names) for root in (0, 1) for names in (("init",), ("noise", 0), ("noise", 1))}
+    assert len(seeds) == 6
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_generators_of_one_purpose_agree_and_others_do_not():
+    first, again, other = (torch.randn(3, generator=device.generator(0, *names)) for names in ("a", "a", "b"))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert runtime.numpy_generator(0, "a").random() == runtime.numpy_generator(0, "a").random()
+
+
+@pytest.mark.parametrize(("count", "size"), [(0, 3), (1, 3), (3, 3), (7, 3)])
+def test_batches_cover_everything_once(count, size):
+    found = [i for batch in runtime.batches(count, size) for i in batch]
+    assert found == list(range(count))
+
+
+def test_devices_are_resolved_or_refused():
+    assert device.resolve_device("cpu") == "cpu"
+    assert device.resolve_device("auto") in ("cpu", "cuda")
+    with pytest.raises(UserError, match="unknown device 'gpu'"):
+        device.resolve_device("gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="torch sees no CUDA device"):
+            device.resolve_device("cuda")
+
+
+def test_an_unknown_name_is_offered_its_nearest_whatever_its_case():
+    assert "did you mean 'M-B0'?" in str(unknown("model", "m-bo", ["M-B0", "DL"]))
+    assert str(unknown("model", "zzz", ["b", "a"])) == "unknown model 'zzz': known are a, b"
+
+
+def test_several_faults_are_listed_together():
+    error = UserErrors("folder: 2 faults", ["a: wrong", "b: wrong"])
+    assert str(error).splitlines() == ["folder: 2 faults", "  a: wrong", "  b: wrong"]
+
+
+def test_torchvision_timm_and_smp_import_beside_this_torch():
+    code = "import defectlib.torchvision_shim, torchvision, timm, segmentation_models_pytorch, diffusers; print('ok')"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stdout.strip().endswith("ok"), run.stderr

@@ -1,0 +1,171 @@
+"""Artifacts: built once, found again, never half, resumed after a kill, mended when damaged."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from defectlib.config import DenoiserTraining as Training
+from defectlib.config import EmbeddedData, Fidelity, LargeNet, SmallNet, Synthesis
+from defectlib.errors import UserError
+from defectlib.store import PROVENANCE, UNFINISHED, Store, read_provenance, settings_of, write_atomically
+
+DATA = EmbeddedData(product="softgel")
+LARGE = Training(data=DATA, net=LargeNet(), steps=10)
+SMALL = Training(data=DATA, net=SmallNet(), steps=10)
+SYNTHETIC = Synthesis(large=LARGE, small=SMALL, count=2)
+
+
+def writes(settings, inputs, out):
+    names = ",".join(sorted(inputs))
+    (out / "net").mkdir()
+    (out / "net" / "weights.txt").write_text(f"{settings.stage} {names}")
+
+
+RUNNERS = {"denoiser": writes, "synthetic": writes, "fidelity": writes}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store", shipped=None)
+
+
+def test_an_artifact_is_built_with_its_inputs_and_then_found(store):
+    calls = []
+    runners = {name: lambda s, i, o: (calls.append(s.stage), writes(s, i, o)) for name in RUNNERS}
+    assert store.find(SYNTHETIC) is None
+    path = store.build(SYNTHETIC, runners)
+    assert (path / "net" / "weights.txt").read_text() == "synthetic large,small"
+    assert sorted(calls) == ["denoiser", "denoiser", "synthetic"]
+    assert store.build(SYNTHETIC, runners) == path == Store(store.root, None).find(SYNTHETIC)
+    assert len(calls) == 3
+
+
+def test_provenance_says_how_an_artifact_came_to_be(store):
+    record = read_provenance(store.build(SYNTHETIC, RUNNERS))
+    assert settings_of(record) == SYNTHETIC
+    assert record["inputs"] == {"large": LARGE.key(), "small": SMALL.key()}
+    assert record["seed"] == 0
+    assert record["device"] == "cpu"
+    assert set(record["files"]) == {"net/weights.txt"}
+    assert record["resumed"] is False
+    for said in ("commit", "packages", "machine", "finished", "wall_seconds"):
+        assert record[said] not in ("", None)
+
+
+def test_a_failure_publishes_nothing_and_what_is_unfinished_is_gone_on_with(store):
+    def fails_then_goes_on(settings, inputs, out):
+        checkpoint = out / UNFINISHED / "step"
+        if not checkpoint.exists():
+            checkpoint.parent.mkdir()
+            checkpoint.write_text("5")
+            (out / "half.txt").write_text("half")
+            raise RuntimeError("cut off")
+        assert not (out / "half.txt").exists()
+        (out / "from.txt").write_text(checkpoint.read_text())
+
+    with pytest.raises(RuntimeError, match="cut off"):
+        store.build(LARGE, {"denoiser": fails_then_goes_on})
+    assert store.find(LARGE) is None
+    path = store.build(LARGE, {"denoiser": fails_then_goes_on})
+    assert {p.name for p in path.iterdir()} == {"from.txt", PROVENANCE}
+    assert read_provenance(path)["resumed"] is True
+
+
+def _slow(settings, inputs, out):
+    log = out.parents[1] / "runs.log"
+    with log.open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    time.sleep(0.5)
+    (out / "weights.txt").write_text("done")
+
+
+def _build(root):
+    Store(root, None).build(LARGE, {"denoiser": _slow})
+
+
+def test_of_many_processes_one_works(store):
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_build, args=(store.root,)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(30)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0, 0]
+    assert len((store.root / "runs.log").read_text().split()) == 1
+
+
+def test_after_kill_9_the_lock_is_free_and_nothing_half_is_served(store):
+    context = multiprocessing.get_context("fork")
+    worker = context.Process(target=_build, args=(store.root,))
+    worker.start()
+    log = store.root / "runs.log"
+    while not log.exists():
+        time.sleep(0.01)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join(30)
+    assert store.find(LARGE) is None
+    assert (store.build(LARGE, {"denoiser": _slow}) / "weights.txt").read_text() == "done"
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "provenance"])
+def test_a_damaged_artifact_is_set_aside_and_made_again(store, damage, caplog):
+    path = store.build(LARGE, RUNNERS)
+    file = path / (PROVENANCE if damage == "provenance" else "net/weights.txt")
+    content = file.read_bytes()
+    if damage == "remove":
+        file.unlink()
+    else:
+        file.write_bytes(
+            content[:-1] if damage in ("truncate", "provenance") else bytes([content[0] ^ 1]) + content[1:]
+        )
+    fresh = Store(store.root, None)
+    assert fresh.find(LARGE) is None
+    assert "made again" in caplog.text
+    assert (fresh.build(LARGE, RUNNERS) / "net" / "weights.txt").read_text() == "denoiser "
+    assert len(list((store.root / "broken").iterdir())) == 1
+
+
+def test_the_shipped_layer_serves_any_machine_and_is_never_written(tmp_path):
+    made = Store(tmp_path / "made", None).build(LARGE, RUNNERS)
+    shipped = tmp_path / "shipped" / "denoiser" / LARGE.key(any_machine=True)
+    shipped.parent.mkdir(parents=True)
+    made.rename(shipped)
+    store = Store(tmp_path / "store", tmp_path / "shipped")
+    on_gpu = LARGE.model_copy(update={"device": "cuda", "dtype": "bf16"})
+    assert store.find(LARGE) == store.find(on_gpu) == shipped
+    assert store.find(SMALL) is None
+    assert not store.root.exists()
+    (shipped / "net" / "weights.txt").write_text("damaged")
+    with pytest.raises(UserError, match="has changed since it was written; this file is part of the package"):
+        Store(tmp_path / "store", tmp_path / "shipped").find(LARGE)
+
+
+def test_a_root_that_cannot_be_written_is_said_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="set DEFECTLIB_STORE to a folder you own"):
+        Store(tmp_path / "file" / "store", None).build(LARGE, RUNNERS)
+
+
+def test_atomic_writing_leaves_the_old_content_or_the_new(tmp_path):
+    path = tmp_path / "a.json"
+    write_atomically(path, "old")
+    with pytest.raises(TypeError):
+        write_atomically(path, 3)
+    assert path.read_text() == "old"
+    write_atomically(path, json.dumps([1]))
+    assert path.read_text() == "[1]"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_the_root_is_what_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("DEFECTLIB_STORE", str(tmp_path / "elsewhere"))
+    assert Store().root == tmp_path / "elsewhere"
+
+
+def test_inputs_of_inputs_are_built_too(store):
+    store.build(Fidelity(synthetic=SYNTHETIC), RUNNERS)
+    assert store.find(SMALL) is not None
