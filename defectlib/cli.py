@@ -206,3 +206,125 @@ def data_verify_command(
     from defectlib.data import verify
 
     print(verify.check(folder))
+
+
+# Defect-Gen and baselines -------------------------------------------------------------------------------------------
+
+ProfileName = Annotated[str, typer.Option("--profile", help="How much it may cost: smoke, cpu or gpu.")]
+Product = Annotated[str, typer.Option(help="A product of the embedded dataset.")]
+
+
+@app.command("train-generator")
+def train_generator_command(
+    product: Product = "softgel",
+    profile: ProfileName = "cpu",
+    net: Annotated[str, typer.Option(help="'large', or the receptive field of a small net in pixels.")] = "large",
+    ship: Annotated[bool, typer.Option(help="Also put it among the nets that come with the package.")] = False,
+) -> None:
+    """Train one of Defect-Gen's two nets, or go on where it was cut off.
+
+    Example: defectlib train-generator --product softgel --profile cpu --net 45
+    """
+    from defectlib.profiles import load_profile
+    from defectlib.store import Store
+    from defectlib.studies import plans
+    from defectlib.studies.study import load_runners
+
+    if net != "large" and not net.isdigit():
+        raise UserError(f"--net {net}: say 'large', or a receptive field in pixels such as 45")
+    settings = load_profile(profile)
+    data = settings.data(plans.known_product(product))
+    training = settings.large_training(data) if net == "large" else settings.small_training(data, int(net))
+    artifact = Store().build(training, load_runners())
+    if ship:
+        from defectlib.defectgen.shipping import ship_denoiser
+
+        artifact = ship_denoiser(training, artifact)
+    print(artifact)
+
+
+@app.command("train-segmenter")
+def train_segmenter_command(
+    model: Annotated[str, typer.Option(help="A baseline by the paper's abbreviation.")] = "DL",
+    product: Product = "softgel",
+    profile: ProfileName = "cpu",
+    synthetic: Annotated[bool, typer.Option(help="Train on synthetic pairs too.")] = False,
+    seed: Annotated[int, typer.Option(help="Root seed of the training.")] = 0,
+) -> None:
+    """Train a baseline and evaluate it on held-out images; prints its mIoU.
+
+    Example: defectlib train-segmenter --model M-B0 --product softgel --synthetic
+    """
+    import json
+
+    from defectlib.profiles import load_profile
+    from defectlib.segmentation.models import spec
+    from defectlib.store import Store
+    from defectlib.studies import plans
+    from defectlib.studies.study import load_runners
+
+    spec(model)
+    settings = load_profile(profile)
+    data = settings.data(plans.known_product(product))
+    pairs = settings.synthesis(data, count=settings.synthetic) if synthetic else None
+    artifact = Store().build(settings.evaluation(data, model, pairs, seed), load_runners())
+    summary = json.loads((artifact / "summary.json").read_text())
+    print(f"mIoU {100 * summary['miou']:.2f} % on {summary['images']} held-out images. {summary['rule']}")
+
+
+@app.command("sample")
+def sample_command(
+    out: Annotated[Path, typer.Option(help="Folder to write; must not hold anything yet.")],
+    product: Product = "softgel",
+    profile: ProfileName = "cpu",
+    count: Annotated[int, typer.Option(min=1, help="Pairs.")] = 24,
+    switch_step: Annotated[int | None, typer.Option(min=0, max=1000, help="u; the profile's, if not given.")] = None,
+    receptive_field: Annotated[int | None, typer.Option(help="Of the small net, pixels.")] = None,
+    seed: Annotated[int, typer.Option(help="Root seed of the noise.")] = 0,
+) -> None:
+    """Write synthetic image–mask pairs of an embedded product as a dataset folder; goes on after a cut.
+
+    Example: defectlib sample --product softgel --count 100 --switch-step 400 --out pairs
+    """
+    from defectlib.profiles import load_profile
+    from defectlib.store import Store
+    from defectlib.studies import plans
+    from defectlib.studies.own import check_target, copy_dataset
+    from defectlib.studies.study import load_runners
+
+    check_target(out)
+    settings = load_profile(profile)
+    data = settings.data(plans.known_product(product))
+    synthesis = settings.synthesis(data, switch_step=switch_step, receptive_field=receptive_field, count=count)
+    artifact = Store().build(synthesis.model_copy(update={"seed": seed}), load_runners())
+    copy_dataset(artifact / synthesis.dataset, out)
+    print(f"{count} pairs in {out}")
+
+
+@app.command("augment")
+def augment_command(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder with images/, masks/ and classes.json.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must not hold anything yet.")],
+    count: Annotated[int | None, typer.Option(min=1, help="Synthetic pairs; the profile's, if not given.")] = None,
+    profile: ProfileName = "cpu",
+    shots: Annotated[
+        int | None, typer.Option(min=1, help="Training images per type (the paper's protocol); else 60/40 by group.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="The baseline that is asked whether it helped.")] = "DL",
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of the baseline, from seed 0 on.")] = 1,
+) -> None:
+    """Train Defect-Gen on your own defects, write new pairs, and tell whether they help on images held out.
+
+    Run it again after a cut and it goes on. Example: defectlib augment my_dataset --out my_pairs --count 200
+    """
+    from defectlib.profiles import load_profile
+    from defectlib.segmentation.models import spec
+    from defectlib.studies.own import check_target, own_defects
+
+    spec(model)
+    check_target(out)
+    settings = load_profile(profile)
+    study = own_defects(settings, data, count=count, shots=shots, model=model, seeds=tuple(range(seeds)))
+    study.build()
+    study.export(out)
+    print(f"{study.report()['verdict']}\n{len(study.pairs())} pairs and {out / 'report.json'}")

@@ -98,6 +98,7 @@ class EmbeddedData(Settings):
     seed: int = 0
 
     def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """What was asked for, and which painter it was asked of."""
         return super().identity(ignore) | {"painter_version": self.painter_version}
 
 
@@ -109,7 +110,7 @@ class FolderData(Settings):
     kind: Literal["folder"] = "folder"
     root: Path
     digest: str  # SHA-256 over the split manifest and the content of every file it names
-    split: str  # path of the split manifest below `root`
+    split: str  # path of the split manifest: below `root`, or absolute
 
 
 Data = Annotated[EmbeddedData | FolderData, Field(discriminator="kind")]
@@ -171,6 +172,7 @@ class Synthesis(Stage):
     """A folder of synthetic pairs, sampled from a large and a small net with a switch at ``switch_step`` (Fig. 4)."""
 
     stage: ClassVar[str] = "synthetic"
+    dataset: ClassVar[str] = "dataset"  # folder of the artifact that holds the pairs, in the one layout
     unhashed: ClassVar[frozenset[str]] = frozenset({"batch"})
 
     large: DenoiserTraining
@@ -215,7 +217,7 @@ class SegmenterTraining(Stage):
     model: str  # a name of `defectlib.segmentation.models.MODELS`
     synthetic: Synthesis | None = None
     steps: int = Field(ge=1)
-    batch: int = Field(8, ge=1)
+    batch: int = Field(8, ge=2)  # one image is too few for batch normalisation
     crop: int | None = Field(
         None, ge=32
     )  # pixels a side of random training crops; None trains on whole images

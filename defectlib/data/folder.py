@@ -124,6 +124,16 @@ def read_sample(row: Any, classes: tuple[str, ...]) -> Sample:
     return Sample(row.key, image, mask, classes, row.product, row.caption, source=row.image)
 
 
+def read_dataset(root: Path) -> tuple[Sample, ...]:
+    """Every pair of a dataset folder, in key order.
+
+    Raises:
+        UserError: See :func:`index`, :func:`read_classes` and :func:`read_sample`.
+    """
+    classes = read_classes(root)
+    return tuple(read_sample(row, classes) for row in index(root).itertuples())
+
+
 def key_fault(key: str) -> str | None:
     """Why ``key`` cannot name a file of a dataset, or None."""
     if not key or key.startswith("."):

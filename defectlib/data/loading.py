@@ -103,7 +103,8 @@ def folder_data(
     """Settings for a dataset folder, checked whole; its split is the manifest that is there, or is made and kept.
 
     Without ``shots`` the manifest is ``default.json`` (``seed-N.json`` for a ``seed`` other than 0), made by
-    :func:`split.by_group`; with it, ``shots-N.json``, made by :func:`split.first_shots`. To divide anew, remove it.
+    :func:`split.by_group`; with it, ``shots-N.json``, made by :func:`split.first_shots`. Groups whose images look
+    alike are divided as one. To divide anew, remove the manifest.
 
     Args:
         root: The dataset folder.
@@ -134,7 +135,7 @@ def _kept(path: Path, root: Path) -> Split:
 
 def _made(path: Path, root: Path, shots: int | None, seed: int) -> Split:
     classes = folder.read_classes(root)
-    table = class_table(folder.index(root), classes)
+    table = class_table(verify.merge_twins(folder.index(root)), classes)
     split = by_group(table, classes, seed=seed) if shots is None else first_shots(table, classes, shots)
     split.write(path)
     return split

@@ -178,6 +178,20 @@ def near_duplicates(first: np.ndarray, second: np.ndarray) -> Iterator[tuple[flo
             yield float(differences[j]), i, int(candidates[j])
 
 
+def merge_twins(index: pd.DataFrame) -> pd.DataFrame:
+    """``index`` (see :func:`folder.index`) with groups that hold images alike to one another's made one group.
+
+    A split must err on the safe side: two parts that look the same do no harm on one side, one part on both does.
+    """
+    images = [Path(path) for path in index["image"]]
+    thumbnails = np.stack(list(threaded(lambda path: thumbnail(read_image(path)), images, "comparing")))
+    groups = index["group"].to_numpy(dtype=object).copy()
+    for _, i, j in near_duplicates(thumbnails, thumbnails):
+        if groups[i] != groups[j]:
+            groups[groups == groups[j]] = groups[i]
+    return index.assign(group=pd.Series(groups, index.index))
+
+
 def _twin_warnings(path: Path, split: Split, thumbnails: dict[str, np.ndarray]) -> list[str]:
     train, held = ([key for key in side if key in thumbnails] for side in (split.train, split.eval))
     if not train or not held:

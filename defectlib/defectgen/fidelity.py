@@ -13,25 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from defectlib.config import Fidelity
-from defectlib.data.folder import index, read_classes, read_sample
+from defectlib.data.folder import read_dataset
 from defectlib.data.loading import load_train
 from defectlib.data.sample import Sample
-from defectlib.defectgen.synthesis import DATASET
 from defectlib.store import write_atomically
 
 
 def run(settings: Fidelity, inputs: Mapping[str, Path], out: Path) -> None:
     """The stage: ``fidelity.json`` with the summary, and the nearest training image of every pair."""
     training = load_train(settings.synthetic.large.data)
-    synthetic = read_synthetic(inputs["synthetic"])
+    synthetic = read_dataset(inputs["synthetic"] / settings.synthetic.dataset)
     write_atomically(out / "fidelity.json", json.dumps(measure(synthetic, training), indent=1))
-
-
-def read_synthetic(artifact: Path) -> tuple[Sample, ...]:
-    """The pairs of a synthesis artifact, in key order."""
-    root = artifact / DATASET
-    classes = read_classes(root)
-    return tuple(read_sample(row, classes) for row in index(root).itertuples())
 
 
 def measure(synthetic: Sequence[Sample], training: Sequence[Sample]) -> dict:

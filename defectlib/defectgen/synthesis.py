@@ -20,9 +20,6 @@ from defectlib.defectgen.training import load_denoiser
 from defectlib.device import autocast, configure, generator
 from defectlib.store import UNFINISHED, provenance
 
-#: Where a synthesis artifact holds its dataset folder.
-DATASET = "dataset"
-
 
 def run(settings: Synthesis, inputs: Mapping[str, Path], out: Path) -> None:
     """The stage: sample ``settings.count`` pairs into the dataset folder ``out/dataset``."""
@@ -35,7 +32,7 @@ def run(settings: Synthesis, inputs: Mapping[str, Path], out: Path) -> None:
         Sample(key, image, mask, trained_on.classes, trained_on.product, describe(mask, trained_on.classes, "image"))
         for key, image, mask in pairs
     )
-    write_dataset(out / DATASET, samples, provenance=record)
+    write_dataset(out / settings.dataset, samples, provenance=record)
 
 
 def assemble(large: Path, small: Path, device: str = "cpu") -> DefectGenPipeline:
@@ -93,4 +90,3 @@ def _sample_batch(
         np.savez(file, images=images, masks=masks)
     partial.replace(path)
     return images, masks
-

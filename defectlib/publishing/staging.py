@@ -137,5 +137,5 @@ def _distinct(texts: Iterable[str]) -> list[str]:
 
 def _describe(data: Any) -> str:
     if data.kind == "embedded":
-        return f"procedural {data.product}, {data.size} px, {data.shots} images of each defect type, seed {data.seed}"
+        return f"procedural {data.product}, {data.size} px, training images: {data.shots} of each defect type, seed {data.seed}"
     return f"folder {data.root.name}, split {data.split}, content {data.digest[:12]}"

@@ -24,7 +24,7 @@ from segmentation_models_pytorch.losses import MULTICLASS_MODE, DiceLoss
 from torch.nn import functional
 
 from defectlib import runtime
-from defectlib.config import SegmenterTraining
+from defectlib.config import SegmenterTraining, Synthesis
 from defectlib.data import folder, loading
 from defectlib.data.sample import Sample
 from defectlib.device import autocast, configure, generator
@@ -58,7 +58,7 @@ def run(settings: SegmenterTraining, inputs: Mapping[str, Path], out: Path) -> N
     spec(settings.model)
     real = loading.load_train(settings.data)
     classes = real[0].classes
-    synthetic = _read_synthetic(inputs["synthetic"], classes) if "synthetic" in inputs else ()
+    synthetic = _read_synthetic(inputs["synthetic"] / Synthesis.dataset, classes) if "synthetic" in inputs else ()
     model, losses = fit(settings, real, synthetic, classes, out / UNFINISHED)
     card = {
         "model": settings.model,
@@ -217,7 +217,7 @@ def _strata(masks: Sequence[torch.Tensor], first: int) -> list[Stratum]:
 def _read_synthetic(root: Path, classes: tuple[str, ...]) -> tuple[Sample, ...]:
     if (named := folder.read_classes(root)) != classes:
         raise UserError(f"{root}: its classes are {', '.join(named)}, those of the real images {', '.join(classes)}")
-    return tuple(folder.read_sample(row, classes) for row in folder.index(root).itertuples())
+    return folder.read_dataset(root)
 
 
 # Loss ---------------------------------------------------------------------------------------------------------------

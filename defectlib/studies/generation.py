@@ -11,7 +11,7 @@ from defectlib.config import EmbeddedData, Fidelity, Stage, Synthesis
 from defectlib.data.loading import load_train
 from defectlib.data.sample import Sample
 from defectlib.store import read_provenance
-from defectlib.studies.study import Study, read_pairs
+from defectlib.studies.study import Study
 
 T = 1000
 
@@ -52,7 +52,7 @@ class SwitchStep(Study):
 
     def pairs(self, switch_step: int) -> tuple[Sample, ...]:
         """Synthetic pairs at u = ``switch_step``; pair k starts from the same noise at every u."""
-        return read_pairs(self.path(self.synthetic(switch_step)))
+        return self.read_pairs(self.synthetic(switch_step))
 
     def measures(self, switch_step: int) -> dict:
         """See :func:`defectlib.defectgen.fidelity.measure`."""
@@ -139,4 +139,4 @@ class Playground(Study):
 
     def pairs(self) -> dict[tuple[int, int], tuple[Sample, ...]]:
         """The pairs at each (u, receptive field); pair k starts from the same noise everywhere."""
-        return {point: read_pairs(self.path(stage)) for point, stage in self.grid().items()}
+        return {point: self.read_pairs(stage) for point, stage in self.grid().items()}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +21,7 @@ from defectlib.errors import UserError
 from defectlib.profiles import Profile
 from defectlib.store import Store, provenance, write_atomically
 from defectlib.studies.boost import BOTH, REAL, Comparison, class_iou, compare, verdict
-from defectlib.studies.study import Study, read_pairs
+from defectlib.studies.study import Study
 
 REPORT = "report.json"
 
@@ -61,7 +63,7 @@ class OwnDefects(Study):
 
     def pairs(self) -> tuple[Sample, ...]:
         """The synthetic pairs."""
-        return read_pairs(self.path(self.synthetic))
+        return self.read_pairs(self.synthetic)
 
     @cached_property
     def result(self) -> dict[str, Any]:
@@ -84,15 +86,24 @@ class OwnDefects(Study):
 
     def export(self, out: Path) -> None:
         """Write the synthetic folder, and the report beside its images, to ``out``; it appears whole or not at all."""
-        check_target(out)
-        report = json.dumps(self.report(), indent=1)
-        partial = out.with_name(f".{out.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(self.path(self.synthetic) / "dataset", partial)
-        write_atomically(partial / REPORT, report)
+        pairs = self.path(self.synthetic) / self.synthetic.dataset
+        copy_dataset(pairs, out, {REPORT: json.dumps(self.report(), indent=1)})
+
+
+def copy_dataset(pairs: Path, out: Path, beside: Mapping[str, str] | None = None) -> None:
+    """Copy the dataset folder ``pairs`` to ``out``, with the files ``beside``; whole or not at all."""
+    check_target(out)
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        shutil.copytree(pairs, partial)
+        for name, content in (beside or {}).items():
+            write_atomically(partial / name, content)
         if out.exists():
             out.rmdir()
         partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def check_target(out: Path) -> None:
@@ -135,7 +146,19 @@ def own_defects(
         UserErrors: The folder has faults; all are listed.
     """
     root = example_folder(profile) if data is None else Path(data).expanduser()
-    return OwnDefects(profile, data=folder_data(root, shots=shots), count=count, model=model, seeds=seeds)
+    taken_up = folder_data(root, shots=shots, split_dir=_split_dir(root))
+    return OwnDefects(profile, data=taken_up, count=count, model=model, seeds=seeds)
+
+
+def _split_dir(root: Path) -> Path | None:
+    """None (the folder's own ``splits/``), or a place in the store if the folder cannot be written to."""
+    try:
+        if root.is_dir():
+            (root / "splits").mkdir(exist_ok=True)
+    except OSError:
+        name = hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:16]
+        return Store().root / "splits" / f"{root.absolute().name}-{name}"
+    return None
 
 
 def _types(pairs: tuple[Sample, ...]) -> dict[str, int]:

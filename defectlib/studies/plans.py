@@ -15,7 +15,8 @@ from defectlib.studies.own import OwnDefects, own_defects
 from defectlib.studies.study import Study
 
 
-def _product(name: str) -> str:
+def known_product(name: str) -> str:
+    """``name``, if it is a product of the embedded dataset; the error offers the nearest."""
     if name not in procedural.PRODUCTS:
         raise unknown("product", name, procedural.PRODUCTS)
     return name
@@ -27,27 +28,27 @@ def _tuple(values: Any) -> tuple | None:
 
 def regimes(profile: str = "smoke", product: str = "softgel", **_: Any) -> Regimes:
     """Defect-Gen step by step (Fig. 4, 5)."""
-    return Regimes(load_profile(profile), product=_product(product))
+    return Regimes(load_profile(profile), product=known_product(product))
 
 
 def switch_step(
     profile: str = "smoke", product: str = "softgel", switch_steps: list[int] | None = None, **_: Any
 ) -> SwitchStep:
     """The switch-step ablation."""
-    return SwitchStep(load_profile(profile), product=_product(product), switch_steps=_tuple(switch_steps))
+    return SwitchStep(load_profile(profile), product=known_product(product), switch_steps=_tuple(switch_steps))
 
 
 def boost(
     profile: str = "smoke", products: list[str] | None = None, models: list[str] | None = None, **_: Any
 ) -> Boost:
     """The synthetic-data boost (Table 4)."""
-    chosen = None if products is None else tuple(_product(product) for product in products)
+    chosen = None if products is None else tuple(known_product(product) for product in products)
     return Boost(load_profile(profile), products=chosen, models=_tuple(models))
 
 
 def playground(profile: str = "smoke", product: str = "softgel", **_: Any) -> Playground:
     """Sliders for u and the receptive field."""
-    return Playground(load_profile(profile), product=_product(product))
+    return Playground(load_profile(profile), product=known_product(product))
 
 
 def own(

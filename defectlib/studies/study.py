@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
-from defectlib.config import Stage
-from defectlib.data.folder import index, read_classes, read_sample
+from defectlib.config import Stage, Synthesis
+from defectlib.data.folder import read_dataset
 from defectlib.data.sample import Sample
 from defectlib.profiles import Profile
 from defectlib.store import Runner, Store
@@ -45,14 +45,11 @@ class Study(ABC):
         """The directory of a stage's artifact; made if it is missing."""
         return self.store.find(stage) or self.store.build(stage, load_runners())
 
+    def read_pairs(self, synthetic: Synthesis) -> tuple[Sample, ...]:
+        """The pairs of a synthetic set, in the order in which they were sampled."""
+        return read_dataset(self.path(synthetic) / synthetic.dataset)
+
 
 def load_runners() -> Mapping[str, Runner]:
     """The functions behind the stages. Imported when first needed: they load torch, and a plan must not."""
     return import_module("defectlib.studies.stages").RUNNERS
-
-
-def read_pairs(artifact: Path) -> tuple[Sample, ...]:
-    """The pairs of a synthesis artifact, in the order in which they were sampled."""
-    root = artifact / "dataset"
-    classes = read_classes(root)
-    return tuple(read_sample(row, classes) for row in index(root).itertuples())

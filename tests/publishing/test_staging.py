@@ -29,7 +29,7 @@ def test_the_box_tells_profile_data_device_and_seeds_of_all_that_was_read():
     assert "\n* - Notebook\n  - `05_page.ipynb`\n" in text  # no such notebook is committed, so there is no link
     assert "`cpu`" in text
     assert "`switch_steps = [0, 300]`" in text
-    assert "procedural softgel, 64 px, 5 images of each defect type, seed 0" in text
+    assert "procedural softgel, 64 px, training images: 5 of each defect type, seed 0" in text
     assert "cpu (some processor, 2 cores)" in text
     assert "\n  - 0, 3, 4\n" in text
     assert "`0123abc`" in text

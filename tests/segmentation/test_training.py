@@ -182,7 +182,8 @@ def test_loss_closed_form():
 def artifact(tmp_path_factory):
     out = tmp_path_factory.mktemp("segmenter")
     real = loading.load_train(DATA)
-    folder.write_dataset(out / "synthetic", real[:3])
+    (out / "synthetic").mkdir()
+    folder.write_dataset(out / "synthetic" / "dataset", real[:3])
     training.run(settings(steps=2), {"synthetic": out / "synthetic"}, out)
     return out
 
@@ -226,6 +227,7 @@ def test_an_unknown_model_is_told_before_anything_is_read(tmp_path):
 
 
 def test_synthetic_pairs_of_other_classes_are_refused(tmp_path):
-    folder.write_dataset(tmp_path / "synthetic", squares(2))
+    (tmp_path / "synthetic").mkdir()
+    folder.write_dataset(tmp_path / "synthetic" / "dataset", squares(2))
     with pytest.raises(UserError, match=r"synthetic: its classes are bright, dark, those of the real images scratch"):
         training.run(settings(), {"synthetic": tmp_path / "synthetic"}, tmp_path)

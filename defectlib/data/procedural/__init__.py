@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+from defectlib.config import EmbeddedData
 from defectlib.data.procedural.brushed_plate import BRUSHED_PLATE
 from defectlib.data.procedural.captions import caption
 from defectlib.data.procedural.rendering import Canvas
@@ -30,7 +31,7 @@ __all__ = [
     "scene",
 ]
 
-VERSION: int = 1
+VERSION: int = EmbeddedData.painter_version
 """Part of the data's identity: raise it whenever a pixel changes, and artifacts made from the old ones expire."""
 PRODUCTS: dict[str, Product] = {product.name: product for product in (SOFTGEL, WASHER, TWILL, BRUSHED_PLATE)}
 SPLITS = ("train", "eval", "oracle", "good")
