@@ -137,13 +137,12 @@ def build_command(
     """
     from defectlib.publishing import jobs
     from defectlib.store import Store
+    from defectlib.studies.stages import RUNNERS
 
     stage = jobs.read_plan(settings)
     store = Store()
     artifact = store.find(stage)
     if artifact is None:
-        from defectlib.studies.stages import RUNNERS
-
         artifact = store.build(stage, RUNNERS)
     if receipt:
         jobs.write_receipt(receipt, stage, artifact)
@@ -228,14 +227,14 @@ def train_generator_command(
     from defectlib.profiles import load_profile
     from defectlib.store import Store
     from defectlib.studies import plans
-    from defectlib.studies.study import load_runners
+    from defectlib.studies.stages import RUNNERS
 
     if net != "large" and not net.isdigit():
         raise UserError(f"--net {net}: say 'large', or a receptive field in pixels such as 45")
     settings = load_profile(profile)
     data = settings.data(plans.known_product(product))
     training = settings.large_training(data) if net == "large" else settings.small_training(data, int(net))
-    artifact = Store().build(training, load_runners())
+    artifact = Store().build(training, RUNNERS)
     if ship:
         from defectlib.defectgen.shipping import ship_denoiser
 
@@ -261,13 +260,13 @@ def train_segmenter_command(
     from defectlib.segmentation.models import spec
     from defectlib.store import Store
     from defectlib.studies import plans
-    from defectlib.studies.study import load_runners
+    from defectlib.studies.stages import RUNNERS
 
     spec(model)
     settings = load_profile(profile)
     data = settings.data(plans.known_product(product))
     pairs = settings.synthesis(data, count=settings.synthetic) if synthetic else None
-    artifact = Store().build(settings.evaluation(data, model, pairs, seed), load_runners())
+    artifact = Store().build(settings.evaluation(data, model, pairs, seed), RUNNERS)
     summary = json.loads((artifact / "summary.json").read_text())
     print(f"mIoU {100 * summary['miou']:.2f} % on {summary['images']} held-out images. {summary['rule']}")
 
@@ -290,13 +289,13 @@ def sample_command(
     from defectlib.store import Store
     from defectlib.studies import plans
     from defectlib.studies.own import check_target, copy_dataset
-    from defectlib.studies.study import load_runners
+    from defectlib.studies.stages import RUNNERS
 
     check_target(out)
     settings = load_profile(profile)
     data = settings.data(plans.known_product(product))
     synthesis = settings.synthesis(data, switch_step=switch_step, receptive_field=receptive_field, count=count)
-    artifact = Store().build(synthesis.model_copy(update={"seed": seed}), load_runners())
+    artifact = Store().build(synthesis.model_copy(update={"seed": seed}), RUNNERS)
     copy_dataset(artifact / synthesis.dataset, out)
     print(f"{count} pairs in {out}")
 

@@ -126,9 +126,7 @@ class LargeNet(Settings):
     channels: tuple[int, ...] = (32, 48, 64, 96)  # per resolution, highest first
     blocks: int = Field(1, ge=1)  # residual blocks per resolution
     attention: tuple[int, ...] = (2, 3)  # resolutions (0 = highest) with self-attention
-    fold: int = Field(
-        2, ge=1
-    )  # pixel-unshuffle factor: trades resolution for channels before the first layer
+    fold: int = Field(2, ge=1)  # pixel-unshuffle factor: trades resolution for channels before the first layer
 
 
 class SmallNet(Settings):
@@ -152,9 +150,7 @@ class DenoiserTraining(Stage):
     net: Net
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=1)  # images (or crops) per step
-    crop: int | None = Field(
-        None, ge=32
-    )  # pixels a side of random training crops; None trains on whole images
+    crop: int | None = Field(None, ge=32)  # pixels a side of random training crops; None trains on whole images
     lr: float = Field(1e-3, gt=0)  # decays to zero along a cosine
     weight_decay: float = Field(2e-3, ge=0)
     ema: float = Field(0.998, gt=0, lt=1)  # decay of the averaged weights, which are the ones that sample
@@ -190,9 +186,7 @@ class Synthesis(Stage):
     @model_validator(mode="after")
     def _one_dataset(self) -> Synthesis:
         if self.large.data != self.small.data:
-            raise UserError(
-                "the large and the small net were not trained on the same data; train both on one dataset"
-            )
+            raise UserError("the large and the small net were not trained on the same data; train both on one dataset")
         return self
 
 
@@ -218,9 +212,7 @@ class SegmenterTraining(Stage):
     synthetic: Synthesis | None = None
     steps: int = Field(ge=1)
     batch: int = Field(8, ge=2)  # one image is too few for batch normalisation
-    crop: int | None = Field(
-        None, ge=32
-    )  # pixels a side of random training crops; None trains on whole images
+    crop: int | None = Field(None, ge=32)  # pixels a side of random training crops; None trains on whole images
     lr: float = Field(1e-3, gt=0)  # decays to zero by the poly rule
     weight_decay: float = Field(1e-2, ge=0)
     pretrained: bool = False  # ImageNet weights for the encoder
@@ -255,6 +247,4 @@ def parse(cls: type[Settings], values: dict[str, Any]) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or cls.__name__
-        raise UserError(
-            f"setting '{where}' of {cls.__name__}: {first['msg']}, got {first['input']!r}"
-        ) from error
+        raise UserError(f"setting '{where}' of {cls.__name__}: {first['msg']}, got {first['input']!r}") from error

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from tqdm import tqdm
@@ -100,10 +101,26 @@ def progress(total: int, what: str, initial: int = 0, unit: str = "step") -> tqd
         unit=unit,
         dynamic_ncols=terminal,
         mininterval=0.2 if terminal else 10,
-        file=sys.stderr,
+        file=sys.stderr if terminal else _Lines(sys.stderr),
         disable=quiet,
         leave=False,
     )
+
+
+class _Lines:
+    """A stream for logs: each state of a progress bar becomes a line of its own, however many processes write."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> None:
+        """Write ``text`` as one line, without what redraws a terminal; nothing if nothing else is left."""
+        if shown := text.strip("\r\n "):
+            self.stream.write(f"{shown}\n")
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self.stream.flush()
 
 
 def batches(count: int, size: int) -> Iterator[range]:

@@ -124,11 +124,7 @@ class Store:
             return f"{PROVENANCE} cannot be read ({error})"
         for name, digest in recorded.items():
             if present.get(name) != digest:
-                return (
-                    f"'{name}' is missing"
-                    if name not in present
-                    else f"'{name}' has changed since it was written"
-                )
+                return f"'{name}' is missing" if name not in present else f"'{name}' has changed since it was written"
         self._checked.add(artifact)
         return None
 

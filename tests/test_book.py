@@ -14,6 +14,7 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_markdown_cell
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from defectlib.profiles import load_profile
 from defectlib.publishing import notebooks, staging
 from defectlib.publishing.runner import run_notebook
 from defectlib.runtime import REPOSITORY
@@ -21,19 +22,22 @@ from tests.publishing.conftest import SLIDER, new_notebook
 
 CHROMIUM = shutil.which("chromium")
 WIDGET_PAGE = "slider"
+PLAYGROUND = "06_playground"
 
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built pages: every committed notebook as it is, and one executed here, since they hold no widget state."""
+    """The built pages: the committed notebooks as they are; two executed here, since those hold no widget state."""
     folder = tmp_path_factory.mktemp("book")
     source, executed = folder / "source.ipynb", folder / f"{WIDGET_PAGE}.ipynb"
     notebook = new_notebook(SLIDER, title="Slider")
     notebook.cells.append(new_markdown_cell("The hand-over is at $u$."))
     notebooks.write(notebook, source)
     run_notebook(source, executed, {})
-    committed = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
-    staging.stage([*committed, executed], folder / "stage", lambda name, parameters: ())
+    playground = folder / f"{PLAYGROUND}.ipynb"
+    run_notebook(REPOSITORY / "notebooks" / playground.name, playground, {})
+    committed = [path for path in sorted((REPOSITORY / "notebooks").glob("*.ipynb")) if path.name != playground.name]
+    staging.stage([*committed, playground, executed], folder / "stage", lambda name, parameters: ())
     toc = folder / "stage" / "book" / "_toc.yml"
     content = yaml.safe_load(toc.read_text())
     content["parts"].append({"caption": "Tests", "chapters": [{"file": f"notebooks/{WIDGET_PAGE}"}]})
@@ -119,6 +123,25 @@ def test_a_slider_changes_the_picture_without_a_kernel(book, browser):
         seen.append(picture.screenshot())
     assert len(set(seen)) == 3
     assert page.locator(".widget-label mjx-container svg").count() == 1  # mathematics in the slider's label
+    assert faults == []
+
+
+def test_both_sliders_of_the_playground_choose_the_picture(book, browser):
+    page, faults = open_page(browser, book / "notebooks" / f"{PLAYGROUND}.html")
+    picture = page.locator(".jupyter-widgets img:visible")
+    picture.first.wait_for()
+    handles = page.locator(".noUi-handle:visible")
+    assert handles.count() == 2
+    seen = [picture.get_attribute("alt")]
+    for handle in (0, 0, 1):
+        handles.nth(handle).press("ArrowRight")
+        page.wait_for_timeout(200)
+        assert picture.count() == 1
+        seen.append(picture.get_attribute("alt"))
+    places = [alt.rpartition(" at ")[2] for alt in seen]
+    fields, steps = load_profile("smoke").receptive_fields, load_profile("smoke").switch_steps
+    visited = [(steps[0], fields[0]), (steps[1], fields[0]), (steps[2], fields[0]), (steps[2], fields[1])]
+    assert places == [f"u = {u}, receptive field {field} px" for u, field in visited]
     assert faults == []
 
 

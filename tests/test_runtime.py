@@ -30,6 +30,17 @@ def test_batches_cover_everything_once(count, size):
     assert found == list(range(count))
 
 
+def test_progress_in_a_log_is_lines_without_control_characters(capsys, monkeypatch):
+    monkeypatch.delenv("DEFECTLIB_QUIET", raising=False)
+    with runtime.progress(3, "washing") as bar:
+        for _ in range(3):
+            bar.update()
+            bar.refresh()
+    lines = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("washing") and "2/3" in line for line in lines)
+    assert not any("\r" in line or not line.strip() for line in lines)
+
+
 def test_devices_are_resolved_or_refused():
     assert device.resolve_device("cpu") == "cpu"
     assert device.resolve_device("auto") in ("cpu", "cuda")

@@ -137,5 +137,6 @@ def _distinct(texts: Iterable[str]) -> list[str]:
 
 def _describe(data: Any) -> str:
     if data.kind == "embedded":
-        return f"procedural {data.product}, {data.size} px, training images: {data.shots} of each defect type, seed {data.seed}"
+        images = f"training images: {data.shots} of each defect type"
+        return f"procedural {data.product}, {data.size} px, {images}, seed {data.seed}"
     return f"folder {data.root.name}, split {data.split}, content {data.digest[:12]}"

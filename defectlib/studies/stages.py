@@ -1,16 +1,28 @@
-"""Every stage's name and the function that makes its artifact. Loads torch; plans do not import it."""
+"""Every stage's name and the function that makes its artifact. Each loads its module, and torch, when first called."""
 
 from __future__ import annotations
 
-from defectlib.defectgen import fidelity, synthesis, training
-from defectlib.segmentation import evaluation
-from defectlib.segmentation import training as segmenter_training
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+
+from defectlib.config import Stage
 from defectlib.store import Runner
 
+
+def _runner(module: str) -> Runner:
+    """The ``run`` of ``module``. A process that builds one artifact need not load the libraries of all the others."""
+
+    def run(settings: Stage, inputs: Mapping[str, Path], out: Path) -> None:
+        import_module(module).run(settings, inputs, out)
+
+    return run
+
+
 RUNNERS: dict[str, Runner] = {
-    "denoiser": training.run,
-    "synthetic": synthesis.run,
-    "fidelity": fidelity.run,
-    "segmenter": segmenter_training.run,
-    "evaluation": evaluation.run,
+    "denoiser": _runner("defectlib.defectgen.training"),
+    "synthetic": _runner("defectlib.defectgen.synthesis"),
+    "fidelity": _runner("defectlib.defectgen.fidelity"),
+    "segmenter": _runner("defectlib.segmentation.training"),
+    "evaluation": _runner("defectlib.segmentation.evaluation"),
 }

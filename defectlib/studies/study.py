@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 
 from defectlib.config import Stage, Synthesis
 from defectlib.data.folder import read_dataset
 from defectlib.data.sample import Sample
 from defectlib.profiles import Profile
-from defectlib.store import Runner, Store
+from defectlib.store import Store
+from defectlib.studies.stages import RUNNERS
 
 
 @dataclass(frozen=True)
@@ -36,20 +35,14 @@ class Study(ABC):
         """Make what is missing, saying on standard error which of how many is at hand."""
         stages = self.stages()
         missing = [stage for stage in stages if self.store.find(stage) is None]
-        runners = load_runners() if missing else {}
         for number, stage in enumerate(missing, start=1):
             print(f"{stage.stage} {number} of {len(missing)} ({stage.key()})", file=sys.stderr, flush=True)
-            self.store.build(stage, runners)
+            self.store.build(stage, RUNNERS)
 
     def path(self, stage: Stage) -> Path:
         """The directory of a stage's artifact; made if it is missing."""
-        return self.store.find(stage) or self.store.build(stage, load_runners())
+        return self.store.find(stage) or self.store.build(stage, RUNNERS)
 
     def read_pairs(self, synthetic: Synthesis) -> tuple[Sample, ...]:
         """The pairs of a synthetic set, in the order in which they were sampled."""
         return read_dataset(self.path(synthetic) / synthetic.dataset)
-
-
-def load_runners() -> Mapping[str, Runner]:
-    """The functions behind the stages. Imported when first needed: they load torch, and a plan must not."""
-    return import_module("defectlib.studies.stages").RUNNERS
