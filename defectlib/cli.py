@@ -6,6 +6,7 @@ Exit status: 0 done, 1 something failed that is not the user's to mend, 2 someth
 from __future__ import annotations
 
 import errno
+import re
 import sys
 from itertools import islice
 from pathlib import Path
@@ -51,8 +52,10 @@ def _leave(message: str, status: int) -> None:
 
 
 def _is_full_disk(error: Exception) -> bool:
-    # torch and safetensors report it as errors of their own, with the system's words in them.
-    return getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error)
+    # torch and safetensors report it as errors of their own, with the system's words in them; numpy only counts.
+    words = str(error)
+    short = isinstance(error, OSError) and re.fullmatch(r"\d+ requested and \d+ written", words)
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in words or bool(short)
 
 
 # Notebooks and the book ---------------------------------------------------------------------------------------------
@@ -256,13 +259,13 @@ def train_segmenter_command(
     """
     import json
 
+    from defectlib.config import known_model
     from defectlib.profiles import load_profile
-    from defectlib.segmentation.models import spec
     from defectlib.store import Store
     from defectlib.studies import plans
     from defectlib.studies.stages import RUNNERS
 
-    spec(model)
+    known_model(model)
     settings = load_profile(profile)
     data = settings.data(plans.known_product(product))
     pairs = settings.synthesis(data, count=settings.synthetic) if synthetic else None
@@ -309,18 +312,18 @@ def augment_command(
     shots: Annotated[
         int | None, typer.Option(min=1, help="Training images per type (the paper's protocol); else 60/40 by group.")
     ] = None,
-    model: Annotated[str, typer.Option(help="The baseline that is asked whether it helped.")] = "DL",
+    model: Annotated[str, typer.Option(help="The baseline that is asked whether it helped.")] = "UNet",
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of the baseline, from seed 0 on.")] = 1,
 ) -> None:
     """Train Defect-Gen on your own defects, write new pairs, and tell whether they help on images held out.
 
     Run it again after a cut and it goes on. Example: defectlib augment my_dataset --out my_pairs --count 200
     """
+    from defectlib.config import known_model
     from defectlib.profiles import load_profile
-    from defectlib.segmentation.models import spec
     from defectlib.studies.own import check_target, own_defects
 
-    spec(model)
+    known_model(model)
     check_target(out)
     settings = load_profile(profile)
     study = own_defects(settings, data, count=count, shots=shots, model=model, seeds=tuple(range(seeds)))

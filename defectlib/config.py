@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from defectlib.errors import UserError, unknown
 
@@ -118,6 +119,10 @@ Data = Annotated[EmbeddedData | FolderData, Field(discriminator="kind")]
 
 # Defect-Gen ---------------------------------------------------------------------------------------------------------
 
+#: Receptive fields, in pixels a side, that small nets come in; `defectlib.defectgen.denoiser` has their layers.
+#: Known here so that a wrong one is told before hours are spent on the large net beside it.
+RECEPTIVE_FIELDS = (9, 17, 25, 45, 69, 101, 157)
+
 
 class LargeNet(Settings):
     """The denoiser p_θ that sees the whole image: several resolutions, attention at the lowest ones."""
@@ -133,8 +138,19 @@ class SmallNet(Settings):
     """The denoiser p_φ that sees a patch: no attention, no middle block, no folding."""
 
     kind: Literal["small"] = "small"
-    receptive_field: int = 45  # pixels a side, one of `defectlib.defectgen.denoiser.LADDER`
+    receptive_field: int = 45  # pixels a side, one of `RECEPTIVE_FIELDS`
     channels: int = Field(32, ge=8)  # at full resolution; doubled at each lower one
+
+    @field_validator("receptive_field")
+    @classmethod
+    def _known_field(cls, field: int) -> int:
+        if field not in RECEPTIVE_FIELDS:
+            nearest = min(RECEPTIVE_FIELDS, key=lambda known: abs(known - field))
+            raise UserError(
+                f"no small net has a receptive field of {field} px: the nearest is {nearest}, "
+                f"known are {', '.join(map(str, RECEPTIVE_FIELDS))}"
+            )
+        return field
 
 
 Net = Annotated[LargeNet | SmallNet, Field(discriminator="kind")]
@@ -200,6 +216,25 @@ class Fidelity(Stage):
 
 # Segmentation -------------------------------------------------------------------------------------------------------
 
+#: The baselines, abbreviation → full name, in the order of the paper's Table 2; `defectlib.segmentation.models` has
+#: the networks.
+MODEL_NAMES = {"UNet": "UNet-small", "DL": "ResNet18-DeepLabV3+", "M-B0": "Segformer-MiT-B0"}
+
+
+def known_model(name: str) -> str:
+    """``name``, if it is a baseline's abbreviation.
+
+    Raises:
+        UserError: It is none; the message offers the nearest abbreviation, found by full names too.
+    """
+    if name in MODEL_NAMES:
+        return name
+    texts = {text.lower(): short for short, title in MODEL_NAMES.items() for text in (short, title)}
+    near = get_close_matches(name.lower(), texts, n=1, cutoff=0.5)
+    hint = f"did you mean '{texts[near[0]]}'? " if near else ""
+    known = ", ".join(f"{short} ({title})" for short, title in MODEL_NAMES.items())
+    raise UserError(f"unknown model '{name}': {hint}known are {known}")
+
 
 class SegmenterTraining(Stage):
     """A baseline trained on real images, and on synthetic ones too where ``synthetic`` says so."""
@@ -208,7 +243,7 @@ class SegmenterTraining(Stage):
     unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
 
     data: Data
-    model: str  # a name of `defectlib.segmentation.models.MODELS`
+    model: str  # one of `MODEL_NAMES`
     synthetic: Synthesis | None = None
     steps: int = Field(ge=1)
     batch: int = Field(8, ge=2)  # one image is too few for batch normalisation
@@ -220,6 +255,11 @@ class SegmenterTraining(Stage):
     seed: int = 0
     device: Device = "cpu"
     dtype: Dtype = "fp32"
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, name: str) -> str:
+        return known_model(name)
 
 
 class Evaluation(Stage):

@@ -27,7 +27,11 @@ def configure(device: str) -> torch.device:
     """Set every arithmetic flag in one place and return the torch device.
 
     CPU: oneDNN as it is. CUDA: TF32 for convolutions and products, algorithms chosen once per shape.
+
+    Raises:
+        UserError: See :func:`resolve_device`; plans ask the machine, not torch, whether it has a GPU.
     """
+    device = resolve_device(device)
     if device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class OwnDefects(Study):
 
     data: FolderData
     count: int | None = None
-    model: str = "DL"
+    model: str = "UNet"
     seeds: tuple[int, ...] | None = None
 
     @property
@@ -102,6 +103,8 @@ def copy_dataset(pairs: Path, out: Path, beside: Mapping[str, str] | None = None
         if out.exists():
             out.rmdir()
         partial.rename(out)
+    except shutil.Error as error:  # holds a line for every file; the first says what is the matter
+        raise OSError(error.args[0][0][2]) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -137,7 +140,7 @@ def own_defects(
     *,
     count: int | None = None,
     shots: int | None = None,
-    model: str = "DL",
+    model: str = "UNet",
     seeds: tuple[int, ...] | None = None,
 ) -> OwnDefects:
     """The study of the folder ``data``, or of :func:`example_folder` where none is given.
@@ -146,19 +149,19 @@ def own_defects(
         UserErrors: The folder has faults; all are listed.
     """
     root = example_folder(profile) if data is None else Path(data).expanduser()
-    taken_up = folder_data(root, shots=shots, split_dir=_split_dir(root))
+    taken_up = folder_data(root, shots=shots, split_dir=_split_dir(root, shots))
     return OwnDefects(profile, data=taken_up, count=count, model=model, seeds=seeds)
 
 
-def _split_dir(root: Path) -> Path | None:
-    """None (the folder's own ``splits/``), or a place in the store if the folder cannot be written to."""
-    try:
-        if root.is_dir():
-            (root / "splits").mkdir(exist_ok=True)
-    except OSError:
-        name = hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:16]
-        return Store().root / "splits" / f"{root.absolute().name}-{name}"
-    return None
+def _split_dir(root: Path, shots: int | None) -> Path | None:
+    """None (the folder's own ``splits/``), or a place in the store if a manifest is missing and cannot be put there."""
+    own = root / "splits"
+    manifest = own / ("default.json" if shots is None else f"shots-{shots}.json")
+    # Asked, not tried: a folder that turns out not to be a dataset must be left as it was.
+    if not root.is_dir() or manifest.exists() or os.access(own if own.is_dir() else root, os.W_OK):
+        return None
+    name = hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:16]
+    return Store().root / "splits" / f"{root.absolute().name}-{name}"
 
 
 def _types(pairs: tuple[Sample, ...]) -> dict[str, int]:

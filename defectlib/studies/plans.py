@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from defectlib.config import Stage
+from defectlib.config import Stage, known_model
 from defectlib.data import procedural
 from defectlib.errors import unknown
 from defectlib.profiles import load_profile
@@ -43,7 +43,8 @@ def boost(
 ) -> Boost:
     """The synthetic-data boost (Table 4)."""
     chosen = None if products is None else tuple(known_product(product) for product in products)
-    return Boost(load_profile(profile), products=chosen, models=_tuple(models))
+    baselines = None if models is None else tuple(known_model(model) for model in models)
+    return Boost(load_profile(profile), products=chosen, models=baselines)
 
 
 def playground(profile: str = "smoke", product: str = "softgel", **_: Any) -> Playground:
@@ -56,11 +57,11 @@ def own(
     data: str | None = None,
     count: int | None = None,
     shots: int | None = None,
-    model: str = "DL",
+    model: str = "UNet",
     **_: Any,
 ) -> OwnDefects:
     """Your own defects."""
-    return own_defects(load_profile(profile), data, count=count, shots=shots, model=model)
+    return own_defects(load_profile(profile), data, count=count, shots=shots, model=known_model(model))
 
 
 #: Notebook → its study; None for a notebook that builds nothing.
