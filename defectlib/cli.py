@@ -314,6 +314,9 @@ def augment_command(
     ] = None,
     model: Annotated[str, typer.Option(help="The baseline that is asked whether it helped.")] = "UNet",
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of the baseline, from seed 0 on.")] = 1,
+    size: Annotated[
+        int | None, typer.Option(min=32, help="Side of the pairs, pixels; else that of the training crops.")
+    ] = None,
 ) -> None:
     """Train Defect-Gen on your own defects, write new pairs, and tell whether they help on images held out.
 
@@ -326,7 +329,7 @@ def augment_command(
     known_model(model)
     check_target(out)
     settings = load_profile(profile)
-    study = own_defects(settings, data, count=count, shots=shots, model=model, seeds=tuple(range(seeds)))
+    study = own_defects(settings, data, count=count, shots=shots, model=model, seeds=tuple(range(seeds)), size=size)
     study.build()
     study.export(out)
     print(f"{study.report()['verdict']}\n{len(study.pairs())} pairs and {out / 'report.json'}")

@@ -133,6 +133,16 @@ class LargeNet(Settings):
     attention: tuple[int, ...] = (2, 3)  # resolutions (0 = highest) with self-attention
     fold: int = Field(2, ge=1)  # pixel-unshuffle factor: trades resolution for channels before the first layer
 
+    def check_side(self, what: str, side: int | None) -> None:
+        """Refuse a ``side`` in pixels that does not survive folding and halving at every resolution but the last.
+
+        Raises:
+            UserError: It does not; ``what`` says which setting it is.
+        """
+        multiple = self.fold * 2 ** (len(self.channels) - 1)
+        if side is not None and side % multiple:
+            raise UserError(f"{what} is {side} px, but the large net needs a multiple of {multiple} px")
+
 
 class SmallNet(Settings):
     """The denoiser p_φ that sees a patch: no attention, no middle block, no folding."""
@@ -176,6 +186,14 @@ class DenoiserTraining(Stage):
     device: Device = "cpu"
     dtype: Dtype = "fp32"
 
+    @model_validator(mode="after")
+    def _side_fits(self) -> DenoiserTraining:
+        if isinstance(self.net, LargeNet):
+            self.net.check_side("setting 'crop'", self.crop)
+            if isinstance(self.data, EmbeddedData) and self.crop is None:
+                self.net.check_side("setting 'size' of the data", self.data.size)
+        return self
+
 
 Sampler = Literal["ddpm", "ddim", "dpm++"]
 
@@ -203,6 +221,8 @@ class Synthesis(Stage):
     def _one_dataset(self) -> Synthesis:
         if self.large.data != self.small.data:
             raise UserError("the large and the small net were not trained on the same data; train both on one dataset")
+        if isinstance(self.large.net, LargeNet):
+            self.large.net.check_side("setting 'size' of the pairs", self.size)
         return self
 
 

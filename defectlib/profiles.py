@@ -148,8 +148,11 @@ class Profile(Settings):
         }
         return Evaluation(segmenter=parse(SegmenterTraining, values))
 
-    def own_synthesis(self, data: Data, count: int | None = None) -> Synthesis:
-        """A synthetic set for the user's own defects, from nets trained on crops at native scale."""
+    def own_synthesis(self, data: Data, count: int | None = None, size: int | None = None) -> Synthesis:
+        """A synthetic set for the user's own defects, from nets trained on crops at native scale.
+
+        Pairs are as large as the crops, or ``size`` pixels a side: the nets fit any canvas.
+        """
         own = self.own
         return parse(
             Synthesis,
@@ -160,7 +163,7 @@ class Profile(Settings):
                 "num_inference_steps": self.num_inference_steps,
                 "sampler": self.sampler,
                 "count": count or own.count,
-                "size": own.crop,
+                "size": size or own.crop,
                 "device": self.machine["device"],
             },
         )

@@ -117,6 +117,15 @@ def test_mistakes_are_one_line_that_names_the_setting():
         synthesis(small=training(net=SmallNet(), data=EmbeddedData(product="washer")))
 
 
+def test_sides_that_no_net_can_take_are_refused_before_anything_is_trained():
+    with pytest.raises(UserError, match="setting 'size' of the pairs is 72 px, but the large net needs a multiple of 16"):
+        synthesis(size=72)
+    with pytest.raises(UserError, match="setting 'crop' is 40 px"):
+        training(crop=40)
+    with pytest.raises(UserError, match="setting 'size' of the data is 40 px"):
+        training(data=EmbeddedData(product="softgel", size=40))
+
+
 def test_settings_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         training().steps = 3

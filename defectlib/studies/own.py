@@ -36,17 +36,19 @@ class OwnDefects(Study):
         count: Synthetic pairs; None takes the profile's.
         model: The baseline, by the paper's abbreviation.
         seeds: Of the baseline; None takes the profile's.
+        size: Side of the synthetic pairs in pixels; None takes that of the training crops.
     """
 
     data: FolderData
     count: int | None = None
     model: str = "UNet"
     seeds: tuple[int, ...] | None = None
+    size: int | None = None
 
     @property
     def synthetic(self) -> Synthesis:
         """The synthetic set."""
-        return self.profile.own_synthesis(self.data, self.count)
+        return self.profile.own_synthesis(self.data, self.count, self.size)
 
     @property
     def comparison(self) -> Comparison:
@@ -142,6 +144,7 @@ def own_defects(
     shots: int | None = None,
     model: str = "UNet",
     seeds: tuple[int, ...] | None = None,
+    size: int | None = None,
 ) -> OwnDefects:
     """The study of the folder ``data``, or of :func:`example_folder` where none is given.
 
@@ -150,7 +153,7 @@ def own_defects(
     """
     root = example_folder(profile) if data is None else Path(data).expanduser()
     taken_up = folder_data(root, shots=shots, split_dir=_split_dir(root, shots))
-    return OwnDefects(profile, data=taken_up, count=count, model=model, seeds=seeds)
+    return OwnDefects(profile, data=taken_up, count=count, model=model, seeds=seeds, size=size)
 
 
 def _split_dir(root: Path, shots: int | None) -> Path | None:
