@@ -207,9 +207,9 @@ class Synthesis(Stage):
 
     large: DenoiserTraining
     small: DenoiserTraining
-    switch_step: int = Field(400, ge=0)  # u: the large net acts at t >= u, the small one below
+    switch_step: int = Field(400, ge=0, le=1000)  # u: the large net acts at t >= u, the small one below
     num_inference_steps: int = Field(50, ge=1)  # network calls per image
-    sampler: Sampler = "ddpm"
+    sampler: Sampler = "ddim"
     count: int = Field(ge=1)  # pairs
     size: int | None = Field(None, ge=32)  # pixels a side; None: the size trained on
     seed: int = 0

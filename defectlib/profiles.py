@@ -73,7 +73,7 @@ class Profile(Settings):
     switch_step: int = 400  # u
     switch_steps: tuple[int, ...] = (0, 200, 400, 600, 800, 1000)
     num_inference_steps: int = Field(50, ge=1)
-    sampler: Sampler = "ddpm"
+    sampler: Sampler = "ddim"
     gallery: int = Field(24, ge=1)  # synthetic pairs per point of a curve
     synthetic: int = Field(100, ge=1)  # synthetic pairs that train a baseline
     models: tuple[str, ...] = ("UNet", "DL", "M-B0")

@@ -95,12 +95,12 @@ class Store:
                 return found
             work = _made(self.root / "work" / name)
             _clear_but_unfinished(work)
+            resumed = (work / UNFINISHED).exists()
             started = time.monotonic()
             runners[settings.stage](settings, inputs, work)
-            return self._publish(settings, work, time.monotonic() - started)
+            return self._publish(settings, work, time.monotonic() - started, resumed)
 
-    def _publish(self, settings: Stage, work: Path, seconds: float) -> Path:
-        resumed = (work / UNFINISHED).exists()
+    def _publish(self, settings: Stage, work: Path, seconds: float, resumed: bool) -> Path:
         shutil.rmtree(work / UNFINISHED, ignore_errors=True)
         record = provenance(settings) | {
             "wall_seconds": round(seconds, 1),

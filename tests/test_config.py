@@ -118,7 +118,9 @@ def test_mistakes_are_one_line_that_names_the_setting():
 
 
 def test_sides_that_no_net_can_take_are_refused_before_anything_is_trained():
-    with pytest.raises(UserError, match="setting 'size' of the pairs is 72 px, but the large net needs a multiple of 16"):
+    with pytest.raises(
+        UserError, match="setting 'size' of the pairs is 72 px, but the large net needs a multiple of 16"
+    ):
         synthesis(size=72)
     with pytest.raises(UserError, match="setting 'crop' is 40 px"):
         training(crop=40)

@@ -75,6 +75,14 @@ def test_a_failure_publishes_nothing_and_what_is_unfinished_is_gone_on_with(stor
     assert read_provenance(path)["resumed"] is True
 
 
+def test_a_run_that_was_not_cut_off_is_not_called_resumed(store):
+    def keeps_checkpoints(settings, inputs, out):
+        (out / UNFINISHED).mkdir()
+        (out / UNFINISHED / "step").write_text("5")
+
+    assert read_provenance(store.build(LARGE, {"denoiser": keeps_checkpoints}))["resumed"] is False
+
+
 def _slow(settings, inputs, out):
     log = out.parents[1] / "runs.log"
     with log.open("a") as file:

@@ -16,6 +16,7 @@ The index comes first, pixels second: images and masks are joined on the key, on
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -338,6 +339,8 @@ def write_dataset(root: Path, samples: Iterable[Sample], *, provenance: Mapping[
             root.rmdir()
         work.rename(root)
     except OSError as error:
+        if error.errno == errno.ENOSPC:  # another folder on the same disk would not help
+            raise
         raise UserError(f"{root}: cannot be written ({error.strerror or error}); name a folder you own") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -6,6 +6,7 @@ Images of one group (shots of one part) never stand on both sides.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections import Counter
@@ -53,6 +54,8 @@ class Split:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
         except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
             raise UserError(
                 f"{path}: the split cannot be written ({error.strerror}); name a folder you own for split manifests"
             ) from error

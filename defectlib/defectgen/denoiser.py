@@ -13,7 +13,6 @@ from diffusers.configuration_utils import register_to_config
 from torch.nn import functional
 
 from defectlib.config import LargeNet, SmallNet
-from defectlib.errors import UserError
 
 #: Receptive field in pixels → (residual blocks per resolution, width multiplier of each resolution).
 #: A residual block has two 3×3 convolutions. The release's small net is the first row.
@@ -114,17 +113,7 @@ def large_denoiser(net: LargeNet, channels: int) -> Denoiser:
 
 
 def small_denoiser(net: SmallNet, channels: int) -> Denoiser:
-    """The denoiser p_φ, which sees ``net.receptive_field`` pixels a side.
-
-    Raises:
-        UserError: No small net has that receptive field.
-    """
-    if net.receptive_field not in LADDER:
-        nearest = min(LADDER, key=lambda field: abs(field - net.receptive_field))
-        raise UserError(
-            f"no small net has a receptive field of {net.receptive_field} px: the nearest is {nearest}, "
-            f"known are {', '.join(map(str, sorted(LADDER)))}"
-        )
+    """The denoiser p_φ, which sees ``net.receptive_field`` pixels a side."""
     blocks, multipliers = LADDER[net.receptive_field]
     return Denoiser(channels=channels, widths=tuple(net.channels * m for m in multipliers), blocks=blocks)
 

@@ -60,7 +60,7 @@ class DefectGenPipeline(DiffusionPipeline):
         generators: Sequence[torch.Generator],
         switch_step: int = 400,
         num_inference_steps: int = 50,
-        sampler: Sampler = "ddpm",
+        sampler: Sampler = "ddim",
         callback: Callback | None = None,
     ) -> DefectGenOutput:
         """Sample one pair per generator.
@@ -71,7 +71,9 @@ class DefectGenPipeline(DiffusionPipeline):
                 in any batch up to the rounding of batched arithmetic.
             switch_step: u in [0, T]: the large net acts at t >= u, the small one below.
             num_inference_steps: Network calls.
-            sampler: ``ddpm`` (ancestral), ``ddim`` (deterministic) or ``dpm++`` (second order, deterministic).
+            sampler: ``ddim`` (deterministic), ``dpm++`` (second order, deterministic) or ``ddpm`` (ancestral). With
+                few calls the ancestral one draws too little variance at high noise, where the large structures are
+                decided: large defects become rare.
             callback: Called after each step.
 
         Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -75,10 +76,11 @@ def _pairs(
 
 
 def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    if not path.is_file():
-        return None
-    with np.load(path, allow_pickle=False) as arrays:
-        return arrays["images"], arrays["masks"]
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["images"], arrays["masks"]
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile):
+        return None  # not there, or cut in half: sampled again
 
 
 def _sample_batch(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import pairwise
 from typing import Literal
 
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from defectlib.config import known_model
 from defectlib.errors import UserError
 
 STRIDE = 32
@@ -149,14 +149,7 @@ def spec(name: str) -> ModelSpec:
     Raises:
         UserError: There is none; the message offers the nearest abbreviation, found by full names too.
     """
-    if name in MODELS:
-        return MODELS[name]
-    names = {text.lower(): model.name for model in _SPECS for text in (model.name, model.title)}
-    near = get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-    hint = f"did you mean '{names[near[0]]}'? " if near else ""
-    raise UserError(
-        f"unknown model '{name}': {hint}known are {', '.join(f'{model.name} ({model.title})' for model in _SPECS)}"
-    )
+    return MODELS[known_model(name)]
 
 
 def build(name: str, defect_types: int, pretrained: bool = False, seed: int = 0) -> Segmenter:

@@ -103,10 +103,8 @@ def fit(
         The model in evaluation mode on the CPU, and its loss curve as [step, loss] pairs.
 
     Raises:
-        UserError: The batch is 1, the images differ in size and no crop is set, or the loss stopped being a number.
+        UserError: The images differ in size and no crop is set, or the loss stopped being a number.
     """
-    if settings.batch < 2:
-        raise UserError("setting 'batch' of SegmenterTraining is 1: batch normalisation needs at least 2 images a step")
     device = configure(settings.device)
     pool = Pool(real, synthetic, device)
     if settings.crop is None:
@@ -267,12 +265,13 @@ def _checkpoint(
 
 
 def _resume(path: Path, model: Segmenter, optimizer: torch.optim.Optimizer) -> tuple[int, list[list[float]]]:
-    """Load a checkpoint, if there is one, and return the next step and the loss curve so far."""
-    if not path.exists():
-        return 0, []
-    with safetensors.safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-        progress = json.loads(file.metadata()["progress"])
+    """Load a checkpoint, if there is one that can be read, and return the next step and the loss curve so far."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+            progress = json.loads(file.metadata()["progress"])
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
+        return 0, []  # cut in half, it is as good as none
     model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")})
     for number, weight in enumerate(model.parameters()):
         prefix = f"optimizer.{number}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -105,6 +106,8 @@ def verdict(row: Mapping[str, float]) -> str:
     """A plain sentence on the difference in ``row`` of :func:`compare`."""
     points = 100 * row["difference"]
     low, high = 100 * row["difference_low"], 100 * row["difference_high"]
+    if row["groups"] < 2 or math.isnan(low):  # drawing one group again and again gives an interval of no width
+        return f"Too few held-out groups ({row['groups']:.0f}) for an interval: mIoU {points:+.1f} points."
     interval = f"95 % interval {low:+.1f} to {high:+.1f} points over {row['groups']:.0f} held-out groups"
     if low > 0:
         return f"Synthetic data helped: mIoU {points:+.1f} points ({interval})."

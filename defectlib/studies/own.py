@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -90,7 +91,7 @@ class OwnDefects(Study):
     def export(self, out: Path) -> None:
         """Write the synthetic folder, and the report beside its images, to ``out``; it appears whole or not at all."""
         pairs = self.path(self.synthetic) / self.synthetic.dataset
-        copy_dataset(pairs, out, {REPORT: json.dumps(self.report(), indent=1)})
+        copy_dataset(pairs, out, {REPORT: json.dumps(_without_nan(self.report()), indent=1, allow_nan=False)})
 
 
 def copy_dataset(pairs: Path, out: Path, beside: Mapping[str, str] | None = None) -> None:
@@ -169,3 +170,10 @@ def _split_dir(root: Path, shots: int | None) -> Path | None:
 
 def _types(pairs: tuple[Sample, ...]) -> dict[str, int]:
     return {name: sum(name in pair.present for pair in pairs) for name in pairs[0].classes}
+
+
+def _without_nan(value: Any) -> Any:
+    """``value`` with null for NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _without_nan(item) for name, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,137 @@
+"""Did it help? Comparisons from counts made by hand, the sentence about them, and one real tiny run."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from defectlib import metrics
+from defectlib.data.loading import load
+from defectlib.store import Store
+from defectlib.studies.boost import BOTH, REAL, Boost, class_iou, compare, counts, verdict
+
+
+def image_counts(hits_0: int, hits_1: int) -> np.ndarray:
+    """One image of 90 background and 10 defect pixels of class 1; the rest of each is taken for the other."""
+    matrix = np.zeros((6, 6), np.int64)
+    matrix[:2, :2] = [[hits_0, 90 - hits_0], [10 - hits_1, hits_1]]
+    return matrix
+
+
+def build_counts(boost: Boost, by_side) -> None:
+    """Evaluations whose counts are ``by_side(has synthetic data, seed)``."""
+
+    def evaluate(settings, inputs, out):
+        made = by_side(settings.segmenter.synthetic is not None, settings.segmenter.seed)
+        np.save(out / "counts.npy", made)
+
+    def leave_empty(settings, inputs, out):
+        pass
+
+    runners = dict.fromkeys(("denoiser", "synthetic", "segmenter"), leave_empty) | {"evaluation": evaluate}
+    for stage in boost.stages():
+        boost.store.build(stage, runners)
+
+
+@pytest.fixture
+def boost(smoke, tmp_path) -> Boost:
+    """Two seeds of one baseline on the six held-out images of a product with five defect types."""
+    two_seeds = smoke.model_copy(update={"seeds": (0, 1)})
+    store = Store(tmp_path / "store", shipped=None)
+    return Boost(two_seeds, products=("softgel",), models=("UNet",), store=store)
+
+
+def test_miou_and_intervals_are_those_of_the_summed_counts(boost, nothing_runs):
+    found = {(False, 0): (80, 5), (False, 1): (70, 7), (True, 0): (90, 6), (True, 1): (80, 8)}
+    build_counts(boost, lambda synthetic, seed: np.stack([image_counts(*found[synthetic, seed])] * 6))
+    row = compare(boost, boost.cells()["softgel", "UNet"])
+    # Both seeds of one image: 150 of 180 background and 12 of 20 defect pixels are found; 8 and 30 go astray.
+    real = (150 / (180 + 8) + 12 / (20 + 30)) / 2
+    both = (170 / (180 + 6) + 14 / (20 + 10)) / 2
+    assert row["real"] == pytest.approx(real)
+    assert row["synthetic"] == pytest.approx(both)
+    assert row["difference"] == pytest.approx(both - real)
+    # Images that are all alike leave nothing to chance.
+    for name in ("real", "synthetic", "difference"):
+        assert row[f"{name}_low"] == pytest.approx(row[name]) == row[f"{name}_high"]
+    assert (row["images"], row["groups"], row["seeds"]) == (6, 6, 2)
+    table = boost.table()
+    assert table.iloc[0].to_dict() == {"product": "softgel", "model": "UNet", **row}
+
+
+def test_the_interval_is_paired_over_images(boost, nothing_runs):
+    # Images differ much, and the gain is the same on each: the difference is surer than either side.
+    def by_side(synthetic, seed):
+        return np.stack([image_counts(60 + 5 * i + 4 * synthetic, 2 + i + synthetic) for i in range(6)])
+
+    build_counts(boost, by_side)
+    row = compare(boost, boost.cells()["softgel", "UNet"])
+    widths = {name: row[f"{name}_high"] - row[f"{name}_low"] for name in ("real", "synthetic", "difference")}
+    assert 0 < widths["difference"] < min(widths["real"], widths["synthetic"]) / 2
+    assert 0 < row["difference_low"] < row["difference"] < row["difference_high"]
+
+
+def test_class_iou_names_every_class_and_has_none_where_there_is_no_truth(boost, nothing_runs):
+    build_counts(boost, lambda synthetic, seed: np.stack([image_counts(80, 5)] * 6))
+    cell = boost.cells()["softgel", "UNet"]
+    classes = load(cell.data).classes
+    iou = class_iou(boost, cell.without, classes)
+    assert list(iou) == ["background", *classes]
+    assert list(iou.values())[:2] == pytest.approx([80 / 95, 5 / 20])
+    assert all(math.isnan(value) for value in list(iou.values())[2:])
+    assert len(boost.classes()) == 2 * 6
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sentence"),
+    [
+        (0.011, 0.052, "Synthetic data helped: mIoU +3.1 points (95 % interval +1.1 to +5.2 points over 40 held-out"),
+        (-0.052, -0.011, "Synthetic data hurt: mIoU -3.1 points (95 % interval -5.2 to -1.1 points over 40 held-out"),
+        (-0.01, 0.07, "No effect can be told from none: mIoU +3.1 points (95 % interval -1.0 to +7.0 points over 40"),
+        (0.0, 0.07, "No effect can be told from none: mIoU +3.1 points (95 % interval +0.0 to +7.0 points over 40"),
+    ],
+)
+def test_the_verdict_is_a_plain_sentence(low, high, sentence):
+    difference = -0.031 if high < 0 else 0.031
+    said = verdict({"difference": difference, "difference_low": low, "difference_high": high, "groups": 40})
+    assert said.startswith(sentence)
+    assert said.endswith("held-out groups).")
+
+
+@pytest.mark.parametrize(("groups", "low"), [(1, 0.031), (3, float("nan"))])
+def test_without_an_interval_nothing_is_claimed(groups, low):
+    said = verdict({"difference": 0.031, "difference_low": low, "difference_high": low, "groups": groups})
+    assert said == f"Too few held-out groups ({groups}) for an interval: mIoU +3.1 points."
+
+
+def test_a_real_run_of_one_cell(smoke, store, request):
+    study = Boost(smoke, products=("softgel",), models=("UNet",), store=store)
+    study.build()
+    request.getfixturevalue("nothing_runs")
+    study.build()
+    cell = study.cells()["softgel", "UNet"]
+    row = study.table().iloc[0]
+    for name, (stage,) in (("real", cell.without), ("synthetic", cell.with_synthetic)):
+        summary = json.loads((study.path(stage) / "summary.json").read_text())
+        assert row[name] == pytest.approx(summary["miou"], abs=1e-6)
+        held = counts(study, (stage,))
+        truth = np.stack([np.bincount(sample.mask.ravel(), minlength=6) for sample in load(cell.data).eval])
+        assert np.array_equal(held.sum(axis=2), truth)
+        assert row[name] == pytest.approx(metrics.miou(held))
+    per_class = study.classes()
+    assert set(per_class["trained_on"]) == {REAL, BOTH}
+    for trained_on, value in ((REAL, row["real"]), (BOTH, row["synthetic"])):
+        assert per_class[per_class["trained_on"] == trained_on]["iou"].mean() == pytest.approx(value)
+
+
+def test_both_sides_differ_in_the_synthetic_pairs_alone(smoke, store):
+    cells = Boost(smoke, store=store).cells()
+    assert list(cells) == [(p, m) for p in ("softgel", "brushed_plate") for m in ("UNet", "DL", "M-B0")]
+    for cell in cells.values():
+        for without, both in zip(cell.without, cell.with_synthetic, strict=True):
+            assert both.segmenter.synthetic.count == smoke.synthetic
+            assert both.segmenter.synthetic.large.data == cell.data
+            assert both.segmenter.model_copy(update={"synthetic": None}) == without.segmenter
