@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -158,11 +157,8 @@ def own_defects(
 
 
 def _split_dir(root: Path, shots: int | None) -> Path | None:
-    """None (the folder's own ``splits/``), or a place in the store if a manifest is missing and cannot be put there."""
-    own = root / "splits"
-    manifest = own / ("default.json" if shots is None else f"shots-{shots}.json")
-    # Asked, not tried: a folder that turns out not to be a dataset must be left as it was.
-    if not root.is_dir() or manifest.exists() or os.access(own if own.is_dir() else root, os.W_OK):
+    """None (the folder's own ``splits/``) if the manifest is there, else a place in the store: data are only read."""
+    if (root / "splits" / ("default.json" if shots is None else f"shots-{shots}.json")).exists():
         return None
     name = hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:16]
     return Store().root / "splits" / f"{root.absolute().name}-{name}"

@@ -75,9 +75,10 @@ def test_only_training_images_train(built):
     assert {sample.key for sample in loading.load_train(study.data)}.isdisjoint(held)
 
 
-def test_the_split_stands_in_the_folder(built):
+def test_the_split_stands_in_the_store_and_the_folder_is_left_as_it_was(built):
     study, _, _ = built
-    assert study.data.split == "splits/default.json"
+    assert Path(study.data.split).is_relative_to(study.store.root / "splits")
+    assert not (study.data.root / "splits").exists()
     assert Split.read(study.data.root / study.data.split).train == tuple(s.key for s in load(study.data).train)
 
 
@@ -186,7 +187,11 @@ def test_a_folder_that_cannot_be_written_to_has_its_split_in_the_store(washers, 
 
 
 def test_a_split_in_a_folder_that_cannot_be_written_to_is_kept_to(washers):
+    made = own_defects(load_profile("smoke"), washers).data
+    (washers / "splits").mkdir()
+    (washers / "splits" / "default.json").write_bytes(Path(made.split).read_bytes())
     given = own_defects(load_profile("smoke"), washers).data
+    assert (given.split, given.digest) == ("splits/default.json", made.digest)
     with read_only(washers):
         assert own_defects(load_profile("smoke"), washers).data == given
         elsewhere = own_defects(load_profile("smoke"), washers, shots=1).data
