@@ -93,7 +93,6 @@ def progress(total: int, what: str, initial: int = 0, unit: str = "step") -> tqd
     On a terminal it redraws in place. In a log it prints a line every ten seconds, so that logs stay readable.
     """
     terminal = sys.stderr.isatty()
-    quiet = os.environ.get("DEFECTLIB_QUIET") == "1"
     return tqdm(
         total=total,
         desc=what,
@@ -102,9 +101,19 @@ def progress(total: int, what: str, initial: int = 0, unit: str = "step") -> tqd
         dynamic_ncols=terminal,
         mininterval=0.2 if terminal else 10,
         file=sys.stderr if terminal else _Lines(sys.stderr),
-        disable=quiet,
+        disable=_quiet(),
         leave=False,
     )
+
+
+def say(message: str) -> None:
+    """One line on standard error about what is being done."""
+    if not _quiet():
+        print(message, file=sys.stderr, flush=True)
+
+
+def _quiet() -> bool:
+    return os.environ.get("DEFECTLIB_QUIET") == "1"
 
 
 class _Lines:

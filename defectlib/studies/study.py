@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from defectlib import runtime
 from defectlib.config import Stage, Synthesis
 from defectlib.data.folder import read_dataset
 from defectlib.data.sample import Sample
@@ -36,7 +36,7 @@ class Study(ABC):
         stages = self.stages()
         missing = [stage for stage in stages if self.store.find(stage) is None]
         for number, stage in enumerate(missing, start=1):
-            print(f"{stage.stage} {number} of {len(missing)} ({stage.key()})", file=sys.stderr, flush=True)
+            runtime.say(f"{stage.stage} {number} of {len(missing)} ({stage.key()})")
             self.store.build(stage, RUNNERS)
 
     def path(self, stage: Stage) -> Path:
