@@ -79,6 +79,14 @@ def miou_foreground(counts: np.ndarray, present: np.ndarray | None = None) -> fl
     return _mean(iou_per_class(counts), chosen)
 
 
+def background_only(counts: np.ndarray) -> float:
+    """:func:`miou` of a model that sees no defect anywhere: what a trained one has to beat."""
+    total = counts.sum(axis=0)
+    blind = np.zeros_like(total)
+    blind[:, 0] = total.sum(axis=1)
+    return miou(blind[None])
+
+
 def bootstrap(
     counts: np.ndarray,
     groups: Sequence[Hashable] | None,

@@ -142,3 +142,11 @@ def test_paired_bootstrap():
     assert high - low < alone[1] - alone[0]
     with pytest.raises(ValueError, match="evaluate both on the same images"):
         metrics.paired_bootstrap(a, b[::-1], None)
+
+
+def test_seeing_no_defect_is_the_floor():
+    target = np.array([[0, 0, 0, 1], [0, 0, 2, 2]])
+    counts = metrics.image_counts([target], [np.zeros_like(target)], 4)
+    assert metrics.background_only(counts) == metrics.miou(counts) == pytest.approx(5 / 8 / 3)
+    perfect = metrics.image_counts([target], [target], 4)
+    assert metrics.background_only(perfect) == metrics.background_only(counts)

@@ -86,7 +86,8 @@ def compare(study: Study, comparison: Comparison) -> dict[str, float | int]:
 
     Returns:
         ``real``, ``synthetic`` (mIoU without and with) and ``difference``, each followed by its 95 % bootstrap
-        interval, ``…_low`` and ``…_high``; ``images``, ``groups``, ``seeds``.
+        interval, ``…_low`` and ``…_high``; ``background_only``, the mIoU of seeing no defect; ``images``, ``groups``,
+        ``seeds``.
     """
     dataset = load(comparison.data)
     groups = [dataset.groups[sample.key] for sample in dataset.eval]
@@ -96,6 +97,7 @@ def compare(study: Study, comparison: Comparison) -> dict[str, float | int]:
         **_with_interval("real", real, metrics.bootstrap(without, groups)),
         **_with_interval("synthetic", both, metrics.bootstrap(with_synthetic, groups)),
         **_with_interval("difference", both - real, metrics.paired_bootstrap(with_synthetic, without, groups)),
+        "background_only": metrics.background_only(without),
         "images": len(groups),
         "groups": len(set(groups)),
         "seeds": len(comparison.without),
@@ -109,6 +111,11 @@ def verdict(row: Mapping[str, float]) -> str:
     if row["groups"] < 2 or math.isnan(low):  # drawing one group again and again gives an interval of no width
         return f"Too few held-out groups ({row['groups']:.0f}) for an interval: mIoU {points:+.1f} points."
     interval = f"95 % interval {low:+.1f} to {high:+.1f} points over {row['groups']:.0f} held-out groups"
+    if max(row["real"], row["synthetic"]) <= row["background_only"]:
+        floor = f"{100 * row['background_only']:.1f} %"
+        return (
+            f"Undecided: neither baseline beats seeing no defect at all (mIoU {floor}); train it longer ({interval})."
+        )
     if low > 0:
         return f"Synthetic data helped: mIoU {points:+.1f} points ({interval})."
     if high < 0:

@@ -85,6 +85,10 @@ def test_class_iou_names_every_class_and_has_none_where_there_is_no_truth(boost,
     assert len(boost.classes()) == 2 * 6
 
 
+#: Models that see more than nothing.
+ABOVE = {"real": 0.5, "synthetic": 0.53, "background_only": 0.2}
+
+
 @pytest.mark.parametrize(
     ("low", "high", "sentence"),
     [
@@ -96,14 +100,20 @@ def test_class_iou_names_every_class_and_has_none_where_there_is_no_truth(boost,
 )
 def test_the_verdict_is_a_plain_sentence(low, high, sentence):
     difference = -0.031 if high < 0 else 0.031
-    said = verdict({"difference": difference, "difference_low": low, "difference_high": high, "groups": 40})
+    said = verdict({**ABOVE, "difference": difference, "difference_low": low, "difference_high": high, "groups": 40})
     assert said.startswith(sentence)
     assert said.endswith("held-out groups).")
 
 
+def test_a_baseline_that_sees_nothing_cannot_tell():
+    row = {"difference": 0.02, "difference_low": 0.01, "difference_high": 0.03, "groups": 40}
+    said = verdict({**row, "real": 0.15, "synthetic": 0.17, "background_only": 0.17})
+    assert said.startswith("Undecided: neither baseline beats seeing no defect at all (mIoU 17.0 %); train it longer")
+
+
 @pytest.mark.parametrize(("groups", "low"), [(1, 0.031), (3, float("nan"))])
 def test_without_an_interval_nothing_is_claimed(groups, low):
-    said = verdict({"difference": 0.031, "difference_low": low, "difference_high": low, "groups": groups})
+    said = verdict({**ABOVE, "difference": 0.031, "difference_low": low, "difference_high": low, "groups": groups})
     assert said == f"Too few held-out groups ({groups}) for an interval: mIoU +3.1 points."
 
 
