@@ -1,4 +1,4 @@
-# make book   build the book; PROFILE=smoke|cpu|gpu (default cpu), JOBS=n stages or notebooks at a time (default 1)
+# make book   build the book; PROFILE=smoke|cpu|gpu (default cpu), JOBS=n stages or notebooks at a time (default 2)
 # make test   every test, the notebooks among them
 # make lint   style and format
 # make clean  remove all that was built, trained networks included
@@ -7,7 +7,8 @@
 
 PYTHON ?= python3
 PROFILE ?= cpu
-JOBS ?= 1
+# On few cores two stages of one thread each are done sooner than one of two threads after the other.
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -127,7 +127,7 @@ class Profile(Settings):
             "num_inference_steps": self.num_inference_steps,
             "sampler": self.sampler,
             "count": count or self.gallery,
-            "device": self.machine["device"],
+            **self.machine,
         }
         return parse(Synthesis, values)
 
@@ -164,7 +164,7 @@ class Profile(Settings):
                 "sampler": self.sampler,
                 "count": count or own.count,
                 "size": size or own.crop,
-                "device": self.machine["device"],
+                **self.machine,
             },
         )
 
