@@ -30,7 +30,14 @@ def run(settings: Synthesis, inputs: Mapping[str, Path], out: Path) -> None:
     record = {"source": "Defect-Gen", **provenance(settings)}
     pairs = _pairs(pipeline, settings, size, out / UNFINISHED)
     samples = (
-        Sample(key, image, mask, trained_on.classes, trained_on.product, describe(mask, trained_on.classes, "image"))
+        Sample(
+            key,
+            image,
+            mask,
+            trained_on.classes,
+            trained_on.product,
+            describe(mask, trained_on.classes, trained_on.product),
+        )
         for key, image, mask in pairs
     )
     write_dataset(out / settings.dataset, samples, provenance=record)

@@ -70,9 +70,9 @@ def fidelity_diversity(
     figure, ((axes,),) = panels(1, 1, _NARROW, 3.6)
     table = table.sort_values("u")
     axes.plot(table["nearest"], table[y], marker="o", color=SERIES_COLOURS[0], label="two stages, by u")
-    for number, row in enumerate(table.itertuples()):
-        place = {"xytext": (5, -9), "ha": "left"} if number % 2 else {"xytext": (-5, 4), "ha": "right"}
-        axes.annotate(f"u = {row.u}", (row.nearest, getattr(row, y)), textcoords="offset points", fontsize=8, **place)
+    for row in table.itertuples():
+        at = {"xy": (row.nearest, getattr(row, y)), "xytext": (5, 5), "textcoords": "offset points"}
+        axes.annotate(f"u = {row.u}", fontsize=8, **at)
     if f"training_{y}" in table and "training_nearest" in table:
         first = table.iloc[0]
         axes.plot(first["training_nearest"], first[f"training_{y}"], "x", color=INK, ms=8, label="training images")
