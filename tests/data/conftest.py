@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from miniatures import write_folder
 
 from defectlib import runtime
 from defectlib.data import folder, split
+from tests.data.miniatures import write_folder
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from miniatures import CLASSES, PRESENT, labels, message, picture, write_folder
 from PIL import Image
 
 from defectlib.data import folder
 from defectlib.data.sample import Sample
 from defectlib.errors import UserError
+from tests.data.miniatures import CLASSES, PRESENT, labels, message, picture, write_folder
 
 # Round trip ---------------------------------------------------------------------------------------------------------
 

@@ -6,12 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
-from miniatures import CLASSES, PRESENT, labels, message, picture
 from PIL import Image
 
 from defectlib import config
 from defectlib.data import loading, procedural
 from defectlib.data.split import Split
+from tests.data.miniatures import CLASSES, PRESENT, labels, message, picture
 
 # Embedded -----------------------------------------------------------------------------------------------------------
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from miniatures import labels, message, picture
 from PIL import Image
 
 from defectlib.data.pixels import read_image, read_mask, threaded
 from defectlib.errors import UserError
+from tests.data.miniatures import labels, message, picture
 
 RGB = picture("x")
 GRAY = RGB[..., 0]

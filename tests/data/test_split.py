@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from miniatures import CLASSES, PRESENT, labels, message, write_folder
 from PIL import Image
 
 from defectlib.data import folder
 from defectlib.data.split import Split, by_group, class_pixels, class_table, digest, first_shots
 from defectlib.errors import UserError
+from tests.data.miniatures import CLASSES, PRESENT, labels, message, write_folder
 
 NAMES = ("scratch", "stain", "chip")
 

@@ -5,12 +5,12 @@ import time
 
 import numpy as np
 import pytest
-from miniatures import labels, message, picture, write_folder
 from PIL import Image
 
 from defectlib.data import folder, verify
 from defectlib.data.split import Split
 from defectlib.errors import UserErrors
+from tests.data.miniatures import labels, message, picture, write_folder
 
 
 def test_a_sound_folder_is_counted(root):

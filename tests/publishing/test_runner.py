@@ -123,7 +123,7 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(written, tmp_path):
             break
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
     assert stderr.splitlines()[-1] == "interrupted; run the same command again to go on"
     assert "Traceback" not in stderr

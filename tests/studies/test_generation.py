@@ -34,12 +34,12 @@ def test_a_built_study_has_nothing_left_to_do(regimes, nothing_runs, capsys):
 
 
 def test_build_says_which_of_how_many(smoke, store, regimes, capsys, monkeypatch):
-    monkeypatch.setenv("DEFECTLIB_QUIET", "1")
+    monkeypatch.delenv("DEFECTLIB_QUIET", raising=False)
     study = SwitchStep(smoke, switch_steps=(0, 200, 800), store=store)
     study.build()
     missing = study.stages()[1:]  # u = 0 is one of the three regimes
     lines = [f"fidelity {n} of 2 ({stage.key()})" for n, stage in enumerate(missing, start=1)]
-    assert capsys.readouterr().err.splitlines() == lines
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("fidelity ")] == lines
 
 
 def test_the_regimes_are_each_net_alone_and_both(regimes):
