@@ -117,13 +117,15 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(written, tmp_path):
     started = tmp_path / "started"
     source = written(f"from pathlib import Path\nPath({str(started)!r}).touch()\nimport time\ntime.sleep(60)")
     command = [sys.executable, "-m", "defectlib", "run-notebook", str(source), str(tmp_path / "out.ipynb")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY)
+    # A background job of a shell ignores the signal, and so would its children: put it back.
+    options = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, **options)
     for _ in range(300):
         if started.exists():
             break
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert stderr.splitlines()[-1] == "interrupted; run the same command again to go on"
     assert "Traceback" not in stderr
