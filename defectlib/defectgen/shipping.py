@@ -25,9 +25,17 @@ def ship_denoiser(settings: DenoiserTraining, artifact: Path, shelf: Path = SHIP
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     load_denoiser(artifact).to(torch.float16).save_pretrained(partial / "net")
+    _forget_where_it_came_from(partial / "net" / "config.json")
     shutil.copy(artifact / "losses.json", partial)
     record = read_provenance(artifact) | {"shipped_as": "float16", "files": digests(partial)}
     write_atomically(partial / PROVENANCE, json.dumps(record, indent=1))
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
     return target
+
+
+def _forget_where_it_came_from(config: Path) -> None:
+    """Drop the path of the artifact, which diffusers notes: it says nothing on another machine."""
+    values = json.loads(config.read_text())
+    values.pop("_name_or_path", None)
+    write_atomically(config, json.dumps(values, indent=2) + "\n")

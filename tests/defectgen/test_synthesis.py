@@ -77,6 +77,7 @@ def test_a_shipped_net_is_half_the_size_and_samples_nearly_the_same(store, input
     shelf = tmp_path / "shelf"
     shipped = {name: ship_denoiser(s, store.find(s), shelf) for name, s in (("large", LARGE), ("small", SMALL))}
     assert Store(tmp_path / "none", shelf).find(LARGE) == shipped["large"]
+    assert str(store.root) not in (shipped["large"] / "net" / "config.json").read_text()
     sizes = [sum(f.stat().st_size for f in p.rglob("*.safetensors")) for p in (shipped["large"], inputs["large"])]
     assert sizes[0] < 0.65 * sizes[1]
     ours, theirs = (
