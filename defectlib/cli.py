@@ -331,5 +331,5 @@ def augment_command(
     settings = load_profile(profile)
     study = own_defects(settings, data, count=count, shots=shots, model=model, seeds=tuple(range(seeds)), size=size)
     study.build()
-    study.export(out)
-    print(f"{study.report()['verdict']}\n{len(study.pairs())} pairs and {out / 'report.json'}")
+    report = study.export(out)
+    print(f"{report['verdict']}\n{study.synthetic.count} pairs and {out / 'report.json'}")

@@ -16,7 +16,7 @@ from defectlib.store import PROVENANCE, SHIPPED, digests, read_provenance, write
 def ship_denoiser(settings: DenoiserTraining, artifact: Path, shelf: Path = SHIPPED) -> Path:
     """Copy a finished training to ``shelf``, where it is found by settings and data whatever the machine.
 
-    Weights are rounded to half precision: half the size, and a thousandth of a grey level away in x_0.
+    Weights are rounded to half precision: half the size, for samples that differ by less than one grey level.
     """
     target = shelf / settings.stage / settings.key(any_machine=True)
     if artifact == target:

@@ -87,10 +87,16 @@ class OwnDefects(Study):
             "provenance": provenance(self.comparison.with_synthetic[0]),
         }
 
-    def export(self, out: Path) -> None:
-        """Write the synthetic folder, and the report beside its images, to ``out``; it appears whole or not at all."""
+    def export(self, out: Path) -> dict[str, Any]:
+        """Write the synthetic folder, and the report beside its images, to ``out``; it appears whole or not at all.
+
+        Returns:
+            The report.
+        """
+        report = self.report()
         pairs = self.path(self.synthetic) / self.synthetic.dataset
-        copy_dataset(pairs, out, {REPORT: json.dumps(_without_nan(self.report()), indent=1, allow_nan=False)})
+        copy_dataset(pairs, out, {REPORT: json.dumps(_without_nan(report), indent=1, allow_nan=False)})
+        return report
 
 
 def copy_dataset(pairs: Path, out: Path, beside: Mapping[str, str] | None = None) -> None:
