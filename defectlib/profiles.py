@@ -1,7 +1,8 @@
 """Profiles: one YAML file that says how much of everything a run may cost. Loads no torch.
 
-A value's origin, weakest first: defaults here < ``notebooks/profiles/NAME.yaml`` < a notebook's or command's
-parameter. A profile makes the settings of stages, so what two notebooks ask for under one profile is one artifact.
+A value's origin, weakest first: defaults here < ``notebooks/profiles/NAME.yaml`` < a file of your own < a notebook's
+or command's parameter. A profile makes the settings of stages, so what two notebooks ask for under one profile is one
+artifact.
 """
 
 from __future__ import annotations
@@ -183,22 +184,56 @@ class Profile(Settings):
 
 
 def load_profile(name: str, **overrides: Any) -> Profile:
-    """The profile called ``name``, with parameters over it; a parameter that is None keeps the profile's value.
+    """The profile called ``name``, or the one in a YAML file, with parameters over it.
+
+    A file of your own names the profile whose values it changes, and those values: ``base: cpu``, then for example
+    ``own: {segmenter_steps: 2000}``. The values within a table are changed one by one.
+
+    Args:
+        name: ``smoke``, ``cpu``, ``gpu``, or the path of a file that ends in ``.yaml``.
+        overrides: Parameters; one that is None keeps the profile's value.
 
     Raises:
-        UserError: No such profile, or a value in it is not valid.
+        UserError: No such profile or file, or a value in it is not valid.
     """
-    path = PROFILES / f"{name}.yaml"
+    values = _values(Path(name).expanduser()) if name.endswith(".yaml") else _known_values(name)
+    given = {field: value for field, value in overrides.items() if value is not None}
+    return parse(Profile, {**values, "name": Path(name).stem, **given})
+
+
+def _known_values(name: str) -> dict[str, Any]:
     known = [file.stem for file in PROFILES.glob("*.yaml")]
     if name not in known:
         raise unknown("profile", name, known)
+    return _read(PROFILES / f"{name}.yaml")
+
+
+def _values(path: Path) -> dict[str, Any]:
+    """The values of a profile in a file of the user's, over those of its base."""
+    own = _read(path)
+    base = own.pop("base", None)
+    if not isinstance(base, str):
+        raise UserError(f"{path}: name the profile whose values it changes, such as 'base: cpu'")
+    return _changed(_known_values(base), own)
+
+
+def _changed(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    tables = {name: _changed(base[name], value) for name, value in own.items() if _both_tables(base.get(name), value)}
+    return {**base, **own, **tables}
+
+
+def _both_tables(*values: Any) -> bool:
+    return all(isinstance(value, dict) for value in values)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML ({error})") from error
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: must be a table of settings")
-    return parse(Profile, {"name": name, **values, **{k: v for k, v in overrides.items() if v is not None}})
+    return values
 
 
 # Asking the machine without loading torch: a plan must be cheap to make ----------------------------------------------

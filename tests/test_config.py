@@ -150,6 +150,36 @@ def test_a_parameter_wins_over_the_profile_and_none_keeps_it():
     assert load_profile("cpu", size=None).size == load_profile("cpu").size
 
 
+def test_a_file_of_your_own_changes_single_values_of_its_base(tmp_path):
+    file = tmp_path / "longer.yaml"
+    file.write_text("base: cpu\nown: {segmenter_steps: 2000, large: {steps: 7}}\ngallery: 3\n")
+    own, base = load_profile(str(file)), load_profile("cpu")
+    assert (own.name, own.gallery, own.own.segmenter_steps, own.own.large.steps) == ("longer", 3, 2000, 7)
+    assert own.own.large.batch == base.own.large.batch
+    assert own.models == base.models
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("gallery: 3", "name the profile whose values it changes, such as 'base: cpu'"),
+        ("base: cup", "unknown profile 'cup': did you mean 'cpu'"),
+        ("base: cpu\ngallry: 3", "unknown setting of Profile 'gallry': did you mean 'gallery'"),
+        ("base: [cpu", "cannot be read as YAML"),
+        ("- base", "must be a table of settings"),
+        (None, "No such file"),
+    ],
+)
+def test_a_file_of_your_own_with_a_mistake(tmp_path, content, fault):
+    file = tmp_path / "own.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(UserError) as caught:
+        load_profile(str(file))
+    assert fault in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_unknown_profiles_and_values_are_refused():
     with pytest.raises(UserError, match="unknown profile 'cup': did you mean 'cpu'"):
         load_profile("cup")

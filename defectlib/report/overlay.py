@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -16,8 +15,6 @@ from PIL import Image, ImageFilter
 from defectlib.report.style import defect_colour
 
 DISPLAY_PIXELS = 256  # what a side of a small image is enlarged to, about
-
-Kind = Literal["png", "jpeg", "webp"]
 
 
 def scale_for(image: np.ndarray, pixels: int = DISPLAY_PIXELS) -> int:
@@ -97,14 +94,21 @@ def sheet(images: Sequence[np.ndarray], columns: int, gap: int = 4) -> np.ndarra
     return canvas
 
 
-def to_bytes(image: np.ndarray, kind: Kind = "jpeg", quality: int = 85) -> bytes:
-    """``image`` as the content of a file; ``quality`` in [1, 100] holds for JPEG and WebP.
+def shrink(image: np.ndarray, width: int) -> np.ndarray:
+    """``image``, at most ``width`` pixels wide; its proportions stay."""
+    if image.shape[1] <= width:
+        return image
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
 
-    JPEG keeps colour at full resolution: WebP is half the size, but halves it and with it the colour of thin outlines.
+
+def to_bytes(image: np.ndarray, quality: int = 85) -> bytes:
+    """``image`` as the content of a JPEG file; ``quality`` in [1, 100].
+
+    Colour keeps its full resolution: halved, as WebP does, thin outlines lose theirs.
     """
     buffer = io.BytesIO()
-    options = {"png": {}, "jpeg": {"quality": quality, "subsampling": 0}, "webp": {"quality": quality}}[kind]
-    Image.fromarray(image).save(buffer, kind, **options)
+    Image.fromarray(image).save(buffer, "jpeg", quality=quality, subsampling=0)
     return buffer.getvalue()
 
 

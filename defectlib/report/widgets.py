@@ -1,9 +1,9 @@
 """Sliders over ready-made pictures that work in a static page, with no kernel behind it (ipywidgets 8, jslink only).
 
 A slider's ``index`` is linked in the browser to the ``selected_index`` of a stack of pictures, so all pictures are in
-the page: keep them few and small (:data:`MAX_PICTURES`, :data:`MAX_BYTES`). A picture is an ``<img>`` in an HTML
-widget and not an Image widget, because the latter has no alternative text. There is no Play button: it breaks on the
-book's pages. Where widgets are not shown (print), a page needs a figure beside them.
+the page: they must be few (:data:`MAX_PICTURES`) and are made as small as need be (:data:`MAX_BYTES`). A picture is
+an ``<img>`` in an HTML widget and not an Image widget, because the latter has no alternative text. There is no Play
+button: it breaks on the book's pages. Where widgets are not shown (print), a page needs a figure beside them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import ipywidgets
 import numpy as np
 
 from defectlib.errors import UserError
-from defectlib.report.overlay import sheet, to_bytes
+from defectlib.report.overlay import sheet, shrink, to_bytes
 
 MAX_PICTURES = 60
 MAX_BYTES = 2_000_000  # of one widget's pictures; base64 makes them a third larger in the page
-_SIGNATURES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
+_WIDTHS = (720, 540, 400, 300, 200)  # pixels, of which the largest is taken whose pictures fit
 
 
 class Panel(ipywidgets.VBox):
@@ -35,45 +35,37 @@ class Panel(ipywidgets.VBox):
         return f"<{self.title}>"
 
 
-def switch_slider(frames: Mapping[int, bytes], label: str = "switch step u", alt: str = "synthetic images") -> Panel:
+def switch_slider(
+    frames: Mapping[int, np.ndarray], label: str = "switch step u", alt: str = "synthetic images"
+) -> Panel:
     """A slider over the switch step u.
 
     Args:
-        frames: The picture at each u, as the bytes of a PNG, JPEG or WebP file.
-        label: Words beside the slider.
+        frames: The picture at each u, uint8 (H, W, 3).
         alt: Alternative text; the slider's position is added to it.
 
     Raises:
-        UserError: The pictures are too many, too large or of no known kind.
+        UserError: The pictures are too few or too many.
     """
-    _check(frames)
-    steps = sorted(frames)
-    stack = _stack([_picture(frames[u], f"{alt} at {label} = {u}") for u in steps])
-    return Panel(f"slider: {label}, {len(steps)} positions", [_linked(label, steps, stack), stack])
+    steps, frames = sorted(frames), _encoded(frames)
+    stack = _stack([_picture(frames[u], f"{alt} at switch step u = {u}") for u in steps])
+    return Panel(f"slider: switch step u, {len(steps)} positions", [_linked("switch step u", steps, stack), stack])
 
 
-def step_slider(frames: Mapping[int, bytes], label: str = "timestep t", alt: str = "the image in the making") -> Panel:
-    """A slider over denoising steps, from the noisiest on; see :func:`switch_slider`, with t in place of u."""
-    _check(frames)
-    steps = sorted(frames, reverse=True)
-    stack = _stack([_picture(frames[t], f"{alt} at {label} = {t}") for t in steps])
-    return Panel(f"slider: {label}, {len(steps)} positions", [_linked(label, steps, stack), stack])
-
-
-def switch_and_field(frames: Mapping[tuple[int, int], bytes], alt: str = "synthetic images") -> Panel:
+def switch_and_field(frames: Mapping[tuple[int, int], np.ndarray], alt: str = "synthetic images") -> Panel:
     """Two sliders, over the switch step u and the receptive field of the small net in pixels.
 
     Args:
-        frames: The picture at each (u, receptive field); every pair of values must be there.
+        frames: The picture at each (u, receptive field), uint8 (H, W, 3); every pair of values must be there.
         alt: Alternative text; both positions are added to it.
 
     Raises:
-        UserError: A pair is missing, or the pictures are too many, too large or of no known kind.
+        UserError: A pair is missing, or the pictures are too few or too many.
     """
-    _check(frames)
     steps, fields = sorted({u for u, _ in frames}), sorted({field for _, field in frames})
     if missing := [(u, field) for field in fields for u in steps if (u, field) not in frames]:
         raise UserError(f"the sliders have no picture for (u, receptive field) = {missing[0]}; make one for every pair")
+    frames = _encoded(frames)
     rows = [
         _stack([_picture(frames[u, field], f"{alt} at u = {u}, receptive field {field} px") for u in steps])
         for field in fields
@@ -151,22 +143,15 @@ def _picture(content: bytes, alt: str) -> ipywidgets.HTML:
 
 def _img(content: bytes, alt: str) -> str:
     data = base64.b64encode(content).decode()
-    return f'<img src="data:image/{_kind(content)};base64,{data}" alt="{html.escape(alt)}" style="max-width: 100%">'
+    return f'<img src="data:image/jpeg;base64,{data}" alt="{html.escape(alt)}" style="max-width: 100%">'
 
 
-def _kind(content: bytes) -> str:
-    for signature, kind in _SIGNATURES.items():
-        if content.startswith(signature):
-            return kind
-    raise UserError("a picture of a slider is no PNG, JPEG or WebP file; make it with overlay.to_bytes")
-
-
-def _check(frames: Mapping[Hashable, bytes]) -> None:
-    """That a page can carry the pictures."""
+def _encoded(frames: Mapping[Hashable, np.ndarray]) -> dict[Hashable, bytes]:
+    """The frames as JPEG files that a page can carry, all shrunk to one width if they must."""
     if not 1 < len(frames) <= MAX_PICTURES:
         raise UserError(f"a slider over {len(frames)} pictures: give it 2 to {MAX_PICTURES}, all are in the page")
-    if (size := sum(map(len, frames.values()))) > MAX_BYTES:
-        raise UserError(
-            f"the pictures of a slider take {size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f} MB; "
-            "take JPEG or WebP and at most 320 pixels a side"
-        )
+    for width in _WIDTHS:
+        encoded = {position: to_bytes(shrink(image, width)) for position, image in frames.items()}
+        if sum(map(len, encoded.values())) <= MAX_BYTES:
+            break
+    return encoded

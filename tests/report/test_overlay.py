@@ -103,13 +103,12 @@ def test_sheet_needs_images_of_one_size(images):
         overlay.sheet(images, columns=2)
 
 
-@pytest.mark.parametrize(("kind", "error"), [("png", 0), ("jpeg", 6), ("webp", 6)])
-def test_files_hold_the_image(samples, kind, error):
+def test_files_hold_the_image(samples):
     image = overlay.enlarge(samples[0].image, 4)
-    content = overlay.to_bytes(image, kind, quality=90)
+    content = overlay.to_bytes(image, quality=90)
     with Image.open(io.BytesIO(content)) as read:
-        assert read.format == kind.upper()
-        assert np.abs(np.asarray(read, np.int16) - image).mean() <= error
+        assert read.format == "JPEG"
+        assert np.abs(np.asarray(read, np.int16) - image).mean() <= 6
 
 
 def test_jpeg_keeps_the_colour_of_thin_lines(samples):
