@@ -26,9 +26,10 @@ book: $(INSTALLED)
 	    "$$(( ($$(date +%s) - started + 30) / 60 ))" "$(CURDIR)/build/_build/html/index.html" \
 	|| { echo 'The book was not finished: the reason stands above. Run the same command again to go on.' >&2; exit 1; }
 
-# One thread for each worker: two workers with a thread for every core would fight over them.
+# One thread for each worker: two workers with a thread for every core would fight over them. What datasets lie on
+# this machine must not change what the notebooks print.
 test: $(INSTALLED)
-	@OMP_NUM_THREADS=1 DEFECTLIB_QUIET=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+	@OMP_NUM_THREADS=1 DEFECTLIB_QUIET=1 DEFECTLIB_DATA=/dev/null $(BIN)/python -m pytest -n 2 --dist loadfile \
 	    --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg tests notebooks
 
 lint: $(INSTALLED)

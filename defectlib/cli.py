@@ -10,12 +10,17 @@ import re
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from defectlib import cli_data
 from defectlib.errors import UserError
 from defectlib.publishing import PublishingError
+
+if TYPE_CHECKING:
+    from defectlib.config import Data, Stage
+    from defectlib.profiles import Profile
 
 app = typer.Typer(
     help="A companion to 'Defect Spectrum' (ECCV 2024): data, Defect-Gen, segmentation baselines, notebooks.",
@@ -24,8 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help="Folders of images and masks.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
+app.add_typer(cli_data.app, name="data")
 
 
 def main() -> None:
@@ -140,13 +144,9 @@ def build_command(
     """
     from defectlib.publishing import jobs
     from defectlib.store import Store
-    from defectlib.studies.stages import RUNNERS
 
     stage = jobs.read_plan(settings)
-    store = Store()
-    artifact = store.find(stage)
-    if artifact is None:
-        artifact = store.build(stage, RUNNERS)
+    artifact = Store().find(stage) or _build(stage)
     if receipt:
         jobs.write_receipt(receipt, stage, artifact)
     else:
@@ -194,26 +194,12 @@ def _split_pairs(pairs: list[str] | None) -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in split]
 
 
-# Data ---------------------------------------------------------------------------------------------------------------
-
-
-@data_app.command("verify")
-def data_verify_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images/, masks/ and classes.json.")],
-) -> None:
-    """Look at every file of a dataset folder and list all that is wrong with it.
-
-    Example: defectlib data verify my_dataset
-    """
-    from defectlib.data import verify
-
-    print(verify.check(folder))
-
-
 # Defect-Gen and baselines -------------------------------------------------------------------------------------------
 
-ProfileName = Annotated[str, typer.Option("--profile", help="How much it may cost: smoke, cpu or gpu.")]
-Product = Annotated[str, typer.Option(help="A product of the embedded dataset.")]
+ProfileName = Annotated[
+    str, typer.Option("--profile", help="How much it may cost: smoke, cpu, gpu, or a YAML file of your own.")
+]
+Product = Annotated[str, typer.Option(help="Of the embedded dataset, or DATASET/PRODUCT.")]
 
 
 @app.command("train-generator")
@@ -227,17 +213,11 @@ def train_generator_command(
 
     Example: defectlib train-generator --product softgel --profile cpu --net 45
     """
-    from defectlib.profiles import load_profile
-    from defectlib.store import Store
-    from defectlib.studies import plans
-    from defectlib.studies.stages import RUNNERS
-
     if net != "large" and not net.isdigit():
         raise UserError(f"--net {net}: say 'large', or a receptive field in pixels such as 45")
-    settings = load_profile(profile)
-    data = settings.data(plans.known_product(product))
+    settings, data = _settings(profile, product)
     training = settings.large_training(data) if net == "large" else settings.small_training(data, int(net))
-    artifact = Store().build(training, RUNNERS)
+    artifact = _build(training)
     if ship:
         from defectlib.defectgen.shipping import ship_denoiser
 
@@ -260,16 +240,11 @@ def train_segmenter_command(
     import json
 
     from defectlib.config import known_model
-    from defectlib.profiles import load_profile
-    from defectlib.store import Store
-    from defectlib.studies import plans
-    from defectlib.studies.stages import RUNNERS
 
     known_model(model)
-    settings = load_profile(profile)
-    data = settings.data(plans.known_product(product))
+    settings, data = _settings(profile, product)
     pairs = settings.synthesis(data, count=settings.synthetic) if synthetic else None
-    artifact = Store().build(settings.evaluation(data, model, pairs, seed), RUNNERS)
+    artifact = _build(settings.evaluation(data, model, pairs, seed))
     summary = json.loads((artifact / "summary.json").read_text())
     print(f"mIoU {100 * summary['miou']:.2f} % on {summary['images']} held-out images. {summary['rule']}")
 
@@ -288,17 +263,12 @@ def sample_command(
 
     Example: defectlib sample --product softgel --count 100 --switch-step 400 --out pairs
     """
-    from defectlib.profiles import load_profile
-    from defectlib.store import Store
-    from defectlib.studies import plans
     from defectlib.studies.own import check_target, copy_dataset
-    from defectlib.studies.stages import RUNNERS
 
     check_target(out)
-    settings = load_profile(profile)
-    data = settings.data(plans.known_product(product))
+    settings, data = _settings(profile, product)
     synthesis = settings.synthesis(data, switch_step=switch_step, receptive_field=receptive_field, count=count)
-    artifact = Store().build(synthesis.model_copy(update={"seed": seed}), RUNNERS)
+    artifact = _build(synthesis.model_copy(update={"seed": seed}))
     copy_dataset(artifact / synthesis.dataset, out)
     print(f"{count} pairs in {out}")
 
@@ -333,3 +303,19 @@ def augment_command(
     study.build()
     report = study.export(out)
     print(f"{report['verdict']}\n{study.synthetic.count} pairs and {out / 'report.json'}")
+
+
+def _settings(profile: str, product: str) -> tuple[Profile, Data]:
+    """A profile, and the data that it gives for a product."""
+    from defectlib.profiles import load_profile
+    from defectlib.studies.plans import known_product
+
+    settings = load_profile(profile)
+    return settings, settings.data(known_product(product))
+
+
+def _build(stage: Stage) -> Path:
+    from defectlib.store import Store
+    from defectlib.studies.stages import RUNNERS
+
+    return Store().build(stage, RUNNERS)

@@ -114,7 +114,21 @@ class FolderData(Settings):
     split: str  # path of the split manifest: below `root`, or absolute
 
 
-Data = Annotated[EmbeddedData | FolderData, Field(discriminator="kind")]
+class PublishedData(Settings):
+    """One product of a published dataset, at one size; its identity is what the dataset's manifest says of it.
+
+    So a whole plan can be made without having the data (see :func:`defectlib.data.published.published_data`).
+    """
+
+    kind: Literal["published"] = "published"
+    dataset: str
+    product: str
+    classes: tuple[str, ...]  # names of the defect types by id from 1, as the manifest has them
+    size: int = Field(256, ge=32, le=4096)  # pixels a side, to which images are squashed
+    shots: int = Field(5, ge=1)  # training images per defect type, where the publishers divide nothing
+
+
+Data = Annotated[EmbeddedData | FolderData | PublishedData, Field(discriminator="kind")]
 
 
 # Defect-Gen ---------------------------------------------------------------------------------------------------------
@@ -190,7 +204,7 @@ class DenoiserTraining(Stage):
     def _side_fits(self) -> DenoiserTraining:
         if isinstance(self.net, LargeNet):
             self.net.check_side("setting 'crop'", self.crop)
-            if isinstance(self.data, EmbeddedData) and self.crop is None:
+            if not isinstance(self.data, FolderData) and self.crop is None:
                 self.net.check_side("setting 'size' of the data", self.data.size)
         return self
 
@@ -232,6 +246,34 @@ class Fidelity(Stage):
     stage: ClassVar[str] = "fidelity"
 
     synthetic: Synthesis
+
+
+class ReleasedSynthesis(Synthesis):
+    """Synthetic pairs of the same nets along the path of the released code (:mod:`defectlib.defectgen.released`)."""
+
+    stage: ClassVar[str] = "released"
+
+    sampler: Literal["ddim"] = "ddim"  # the release knows no other
+
+
+class ReleasedFidelity(Fidelity):
+    """:class:`Fidelity` of pairs that were sampled along the path of the released code."""
+
+    stage: ClassVar[str] = "released_fidelity"
+
+    synthetic: ReleasedSynthesis
+
+
+class ReceptiveField(Stage):
+    """What an output pixel of a trained denoiser sees of its input, and what leaks in through normalisation."""
+
+    stage: ClassVar[str] = "receptive_field"
+
+    denoiser: DenoiserTraining
+    images: int = Field(8, ge=2)  # training images that the net is looked at with
+    timesteps: tuple[int, ...] = (100, 300, 500, 700, 900)
+    seed: int = 0
+    device: Device = "cpu"
 
 
 # Segmentation -------------------------------------------------------------------------------------------------------
@@ -292,7 +334,17 @@ class Evaluation(Stage):
 
 #: Every stage by name; the way back from a settings file to an object.
 STAGES: dict[str, type[Stage]] = {
-    stage.stage: stage for stage in (DenoiserTraining, Synthesis, Fidelity, SegmenterTraining, Evaluation)
+    stage.stage: stage
+    for stage in (
+        DenoiserTraining,
+        Synthesis,
+        Fidelity,
+        ReleasedSynthesis,
+        ReleasedFidelity,
+        ReceptiveField,
+        SegmenterTraining,
+        Evaluation,
+    )
 }
 
 

@@ -23,6 +23,8 @@ from defectlib.config import (
     Fidelity,
     LargeNet,
     Net,
+    ReleasedFidelity,
+    ReleasedSynthesis,
     Sampler,
     SegmenterTraining,
     Settings,
@@ -30,6 +32,7 @@ from defectlib.config import (
     Synthesis,
     parse,
 )
+from defectlib.data.sources.manifest import published_data
 from defectlib.errors import UserError, unknown
 from defectlib.runtime import REPOSITORY
 
@@ -87,8 +90,11 @@ class Profile(Settings):
 
     # From a profile to the settings of stages ------------------------------------------------------------------------
 
-    def data(self, product: str) -> EmbeddedData:
-        """An embedded product at this profile's size."""
+    def data(self, product: str) -> Data:
+        """A product at this profile's size: of the embedded dataset, or DATASET/PRODUCT of a published one."""
+        dataset, slash, name = product.rpartition("/")
+        if slash:
+            return published_data(dataset, name, size=self.size, shots=self.shots)
         return parse(
             EmbeddedData,
             {"product": product, "size": self.size, "shots": self.shots, "eval_count": self.eval_count},
@@ -132,9 +138,14 @@ class Profile(Settings):
         }
         return parse(Synthesis, values)
 
+    def released(self, synthetic: Synthesis) -> ReleasedSynthesis:
+        """The same nets, noise, and number of calls, along the path of the released code."""
+        return parse(ReleasedSynthesis, dict(synthetic))
+
     def fidelity(self, synthetic: Synthesis) -> Fidelity:
         """The measures of a synthetic set."""
-        return Fidelity(synthetic=synthetic)
+        kind = ReleasedFidelity if isinstance(synthetic, ReleasedSynthesis) else Fidelity
+        return kind(synthetic=synthetic)
 
     def evaluation(self, data: Data, model: str, synthetic: Synthesis | None = None, seed: int = 0) -> Evaluation:
         """A baseline trained on real images, and on synthetic ones where given, and evaluated on held-out ones."""

@@ -23,8 +23,24 @@ import defectlib
 PACKAGE_ROOT = Path(defectlib.__file__).parent
 #: The checkout this package runs from; for an installed package, the folder that holds it.
 REPOSITORY = PACKAGE_ROOT.parent
+#: Whether this package runs from a checkout; then everything made stays below it.
+IN_CHECKOUT = (REPOSITORY / "pyproject.toml").is_file()
 #: Packages whose versions can change a result.
 RECORDED_PACKAGES = ("torch", "torchvision", "diffusers", "segmentation-models-pytorch", "timm", "numpy", "pillow")
+
+
+def cache_home() -> Path:
+    """The user's cache folder for this package."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "defectlib"
+
+
+def data_home() -> Path:
+    """Where published datasets lie, each in a folder of its name: ``$DEFECTLIB_DATA``, else ``data`` of the checkout,
+    else below the user's cache folder.
+    """
+    if home := os.environ.get("DEFECTLIB_DATA"):
+        return Path(home).expanduser().absolute()
+    return REPOSITORY / "data" if IN_CHECKOUT else cache_home() / "data"
 
 
 def child_seed(root: int, *names: str | int) -> int:

@@ -42,9 +42,7 @@ def default_root() -> Path:
     """``$DEFECTLIB_STORE``, else ``build/store`` of the checkout, else the user's cache folder."""
     if root := os.environ.get("DEFECTLIB_STORE"):
         return Path(root).expanduser().absolute()
-    if (runtime.REPOSITORY / "pyproject.toml").is_file():
-        return runtime.REPOSITORY / "build" / "store"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "defectlib"
+    return runtime.REPOSITORY / "build" / "store" if runtime.IN_CHECKOUT else runtime.cache_home()
 
 
 class Store:

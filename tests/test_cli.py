@@ -154,10 +154,3 @@ def test_build_makes_the_artifact_and_then_finds_it(monkeypatch, capsys, tmp_pat
     assert (status, out) == (0, f"{artifact}\n")
     assert run(monkeypatch, capsys, "build", "--settings", str(path), "--receipt", str(receipt))[0] == 0
     assert json.loads(receipt.read_text())["artifact"] == str(artifact)
-
-
-def test_data_verify_lists_the_faults_of_a_folder(monkeypatch, capsys, tmp_path):
-    status, _, err = run(monkeypatch, capsys, "data", "verify", str(tmp_path))
-    assert status == 2
-    assert str(tmp_path) in err
-    assert "Traceback" not in err

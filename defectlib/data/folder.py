@@ -20,7 +20,7 @@ import errno
 import json
 import os
 import shutil
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,15 +29,10 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from defectlib.data.listing import IMAGE_SUFFIXES, key_fault, list_files, single, stays_inside
 from defectlib.data.pixels import MAX_CLASSES, read_image, read_mask, size_fault
 from defectlib.data.sample import Sample
 from defectlib.errors import UserError, UserErrors
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-
-# What file managers leave behind: the only files that are passed over.
-_LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-
 
 # The index ----------------------------------------------------------------------------------------------------------
 
@@ -74,8 +69,8 @@ def scan(root: Path) -> Listing:
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; name one that holds images/, masks/ and classes.json")
     found = Listing(root)
-    found.images = _files(found, "images", IMAGE_SUFFIXES)
-    found.masks = _files(found, "masks", (".png",))
+    found.images = list_files(root, "images", IMAGE_SUFFIXES, found.faults)
+    found.masks = list_files(root, "masks", (".png",), found.faults)
     _join(found)
     found.groups = {key: key for key in found.images} | _collect(found, read_groups)
     found.captions = _collect(found, _read_captions)
@@ -135,58 +130,11 @@ def read_dataset(root: Path) -> tuple[Sample, ...]:
     return tuple(read_sample(row, classes) for row in index(root).itertuples())
 
 
-def key_fault(key: str) -> str | None:
-    """Why ``key`` cannot name a file of a dataset, or None."""
-    if not key or key.startswith("."):
-        return "is empty or starts with a dot"
-    if "/" in key or "\\" in key or not key.isprintable():
-        return "holds a path separator or an unprintable character"
-    return None
-
-
-def _files(found: Listing, folder: str, suffixes: tuple[str, ...]) -> dict[str, list[Path]]:
-    files: dict[str, list[Path]] = defaultdict(list)
-    directory = found.root / folder
-    if not directory.is_dir():
-        found.faults.append(f"{directory}: no such folder; put one file per image there, named by key")
-        return files
-    if not stays_inside(found.root, directory):
-        found.faults.append(f"{directory}: points outside the dataset; copy the folder here")
-        return files
-    # scandir knows the kind of an entry without another system call: 18,000 files are listed in a fraction of a second.
-    with os.scandir(directory) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name in _LITTER:
-                continue
-            key, suffix = os.path.splitext(entry.name)  # noqa: PTH122 (a Path per entry would double the time)
-            if fault := _entry_fault(found.root, entry, key, suffix, suffixes):
-                found.faults.append(f"{directory}{os.sep}{_printable(entry.name)}: {fault}")
-                files[key] += []  # known, so that its partner is not called single
-            else:
-                files[key].append(directory / entry.name)
-    return files
-
-
-def _entry_fault(root: Path, entry: os.DirEntry[str], key: str, suffix: str, suffixes: tuple[str, ...]) -> str | None:
-    if entry.is_symlink() and not stays_inside(root, Path(entry.path)):
-        return "is a link that points outside the dataset; copy the file here"
-    if not entry.is_file():
-        return "is a folder or a special file; plain files stand side by side here"
-    if fault := key_fault(key):
-        return f"its key {fault}; rename the file"
-    if suffix.lower() not in suffixes:
-        return f"is not one of {', '.join(suffixes)}; convert or remove it"
-    return None
-
-
 def _join(found: Listing) -> None:
     if not any(found.images.values()) and (found.root / "images").is_dir():
         found.faults.append(f"{found.root / 'images'}: holds no image that can be used; add some")
     for files in (found.images, found.masks):
-        for key, paths in files.items():
-            if len(paths) > 1:
-                names = ", ".join(path.name for path in paths)
-                found.faults.append(f"{paths[0]}: key '{key}' is there more than once ({names}); keep one")
+        single(files, found.faults)
     has_masks = (found.root / "masks").is_dir()  # one line, not one per image, says that it is missing
     for key, paths in found.images.items():
         if paths and has_masks and key not in found.masks:
@@ -197,18 +145,9 @@ def _join(found: Listing) -> None:
             found.faults.append(f"{paths[0]}: has no image; add one named '{key}' to images/ or remove the mask")
 
 
-def stays_inside(root: Path, path: Path) -> bool:
-    """Whether ``path``, links followed, exists below ``root``."""
-    return path.exists() and path.resolve().is_relative_to(root.resolve())
-
-
 def _refuse_outside(path: Path, root: Path) -> None:
     if not stays_inside(root, path):
         raise UserError(f"{path}: is a link that points outside the dataset; copy the file here")
-
-
-def _printable(name: str) -> str:
-    return name if name.isprintable() else ascii(name)
 
 
 # Files beside the images --------------------------------------------------------------------------------------------
@@ -318,10 +257,20 @@ def _read_product(root: Path) -> dict[str, str]:
 # Writing ------------------------------------------------------------------------------------------------------------
 
 
-def write_dataset(root: Path, samples: Iterable[Sample], *, provenance: Mapping[str, Any] | None = None) -> None:
+def write_dataset(
+    root: Path,
+    samples: Iterable[Sample],
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    beside: Mapping[str, Any] | None = None,
+) -> None:
     """Write ``samples`` as a dataset folder that appears whole or not at all; one sample is held at a time.
 
-    ``provenance`` (JSON values) is kept in provenance.json, beside the product.
+    Args:
+        root: The folder.
+        samples: Of one product.
+        provenance: JSON values kept in provenance.json, beside the product.
+        beside: JSON files by their path in the folder, such as ``splits/default.json``.
 
     Raises:
         UserError: ``root`` is there and not empty, or cannot be written.
@@ -335,6 +284,9 @@ def write_dataset(root: Path, samples: Iterable[Sample], *, provenance: Mapping[
         for folder in ("images", "masks"):
             (work / folder).mkdir(parents=True)
         _write_into(work, samples, provenance or {})
+        for name, values in (beside or {}).items():
+            (work / name).parent.mkdir(exist_ok=True)
+            _write_json(work / name, values)
         if root.exists():
             root.rmdir()
         work.rename(root)

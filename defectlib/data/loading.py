@@ -1,4 +1,4 @@
-"""From data settings to samples in memory: rendered, or read from a folder that still is what the settings say."""
+"""From data settings to samples in memory: rendered, or read from disk where it still is what the settings say."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from defectlib import config
-from defectlib.data import folder, procedural, verify
+from defectlib.data import folder, procedural, twins, verify
 from defectlib.data.pixels import threaded
+from defectlib.data.published import read_published
 from defectlib.data.sample import Sample
 from defectlib.data.split import Split, by_group, class_table, digest, first_shots, select
 from defectlib.errors import UserError, UserErrors, unknown
@@ -33,22 +34,28 @@ class Dataset:
     groups: dict[str, str]
 
 
-def load(data: config.EmbeddedData | config.FolderData) -> Dataset:
+def load(data: config.Data) -> Dataset:
     """Both sides of ``data``.
 
     Raises:
         UserError: See :func:`load_train`.
     """
     train, held = load_train(data), load_eval(data)
-    given = folder.read_groups(data.root) if isinstance(data, config.FolderData) else {}
+    given = _given_groups(data)
     groups = {sample.key: given.get(sample.key, sample.key) for sample in (*train, *held)}
     return Dataset(train, held, train[0].classes, train[0].product, groups)
+
+
+def _given_groups(data: config.Data) -> dict[str, str]:
+    if isinstance(data, config.PublishedData):
+        return read_published(data)[2]
+    return folder.read_groups(data.root) if isinstance(data, config.FolderData) else {}
 
 
 # A notebook that asks twice must not wait twice. A folder's settings hold its digest, so the samples kept here are
 # what the settings describe even if the files change later.
 @lru_cache(maxsize=4)
-def load_train(data: config.EmbeddedData | config.FolderData) -> tuple[Sample, ...]:
+def load_train(data: config.Data) -> tuple[Sample, ...]:
     """The training samples of ``data``, without those held out.
 
     Raises:
@@ -56,11 +63,13 @@ def load_train(data: config.EmbeddedData | config.FolderData) -> tuple[Sample, .
     """
     if isinstance(data, config.EmbeddedData):
         return _rendered(data, "train", data.shots * len(_classes(data)))
+    if isinstance(data, config.PublishedData):
+        return read_published(data)[0]
     return _read(data, "train")
 
 
 @lru_cache(maxsize=4)
-def load_eval(data: config.EmbeddedData | config.FolderData) -> tuple[Sample, ...]:
+def load_eval(data: config.Data) -> tuple[Sample, ...]:
     """The held-out samples of ``data``, without those that train.
 
     Raises:
@@ -68,6 +77,8 @@ def load_eval(data: config.EmbeddedData | config.FolderData) -> tuple[Sample, ..
     """
     if isinstance(data, config.EmbeddedData):
         return _rendered(data, "eval", data.eval_count)
+    if isinstance(data, config.PublishedData):
+        return read_published(data)[1]
     return _read(data, "eval")
 
 
@@ -135,7 +146,7 @@ def _kept(path: Path, root: Path) -> Split:
 
 def _made(path: Path, root: Path, shots: int | None, seed: int) -> Split:
     classes = folder.read_classes(root)
-    table = class_table(verify.merge_twins(folder.index(root)), classes)
+    table = class_table(twins.merge_twins(folder.index(root)), classes)
     split = by_group(table, classes, seed=seed) if shots is None else first_shots(table, classes, shots)
     split.write(path)
     return split

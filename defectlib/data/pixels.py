@@ -22,6 +22,7 @@ MAX_CLASSES = 255  # a mask's pixel is one byte and 0 is background
 _IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _IMAGE_WANTED = "an 8-bit gray or RGB image"
 _MASK_WANTED = "an 8-bit PNG of one channel whose values are class ids"
+_BINARY_WANTED = "a gray mask of 8 bits, 0 for background and 255 for the defect"
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 
 _MODES = {
@@ -56,6 +57,26 @@ def read_mask(path: Path, defect_types: int = MAX_CLASSES) -> np.ndarray:
     if (top := int(mask.max())) > defect_types:
         raise UserError(f"{path}: value {top} has no class; classes.json ends at {defect_types}: name it there or mend")
     return mask
+
+
+def read_binary(path: Path) -> np.ndarray:
+    """Where a publisher's mask marks a defect, bool (H, W): values of 128 and more of an 8-bit or 1-bit gray image.
+
+    Gray that is stored as three equal channels is gray; lossy storage may have blurred 0 and 255 a little.
+
+    Raises:
+        UserError: It is damaged, animated, coloured, has a palette or more than 8 bits, or marks defects by low values.
+    """
+    pixels = _decode(path, ("PNG", "BMP", "TIFF"), ("1", "L", "RGB"), _BINARY_WANTED)
+    if pixels.ndim == 3:
+        if (pixels != pixels[:, :, :1]).any():
+            raise UserError(f"{path}: is a colour image; replace it by {_BINARY_WANTED}")
+        pixels = pixels[:, :, 0]
+    if pixels.dtype == bool:
+        return pixels
+    if 0 < (top := int(pixels.max())) < 128:
+        raise UserError(f"{path}: its highest value is {top}, so nothing is marked; replace it by {_BINARY_WANTED}")
+    return pixels >= 128
 
 
 def size_fault(path: Path, image: np.ndarray, mask: np.ndarray) -> str | None:

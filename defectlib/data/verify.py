@@ -1,40 +1,40 @@
-"""A dataset folder checked whole: every fault at once, each naming the file, what is wrong and what to do."""
+"""Data checked whole, every file of it: each fault names the file, what is wrong with it and what to do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from defectlib.data import folder
 from defectlib.data.folder import Listing
 from defectlib.data.pixels import MAX_CLASSES, read_image, read_mask, size_fault, threaded
+from defectlib.data.sources.source import GOOD, Row, Source
 from defectlib.data.split import Split, class_pixels
+from defectlib.data.twins import near_duplicates, thumbnail
 from defectlib.errors import UserError, UserErrors
 
-# Two images are near-duplicates when a 64-bit average hash differs in at most this many bits ...
-HASH_BITS = 6
-# ... and 32 x 32 gray thumbnails differ by at most this many gray levels of 255 on average.
-GRAY_LEVELS = 2.0
+Item = TypeVar("Item")
 _LISTED_PAIRS = 20
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a dataset folder holds and what is wrong with it.
+    """What a dataset holds and what is wrong with it.
 
     Attributes:
         root: The folder.
-        faults: What must be mended before the folder can be used, one line each.
+        faults: What must be mended before the data can be used, one line each.
         warnings: What should be looked at, one line each.
         images: Number of images.
         defect_images: Images with at least one defect pixel.
         several_types: Images with more than one defect type.
-        per_class: Columns ``class``, ``images`` (that show it) and ``pixels`` (that it covers), by id from 1.
+        per_class: Columns ``class``, ``images`` (that show it) and ``pixels`` (that it covers), by id from 1; for a
+            dataset of several products, ``product`` stands before them.
     """
 
     root: Path
@@ -52,17 +52,24 @@ class Report:
         lines += [f"fault: {line}" for line in self.faults]
         return "\n".join([*lines, f"{len(self.faults)} faults, {len(self.warnings)} warnings"])
 
+    def checked(self) -> Report:
+        """The report itself, if there are no faults.
+
+        Raises:
+            UserErrors: There are; all are listed.
+        """
+        if self.faults:
+            raise UserErrors(f"{self.root}: the dataset has faults ({len(self.faults)}):", self.faults)
+        return self
+
 
 def check(root: Path) -> Report:
-    """The report on a folder without faults.
+    """The report on a dataset folder without faults.
 
     Raises:
         UserErrors: There are faults; all are listed.
     """
-    report = verify(root)
-    if report.faults:
-        raise UserErrors(f"{root}: the dataset has faults ({len(report.faults)}):", report.faults)
-    return report
+    return verify(root).checked()
 
 
 def verify(root: Path) -> Report:
@@ -80,19 +87,46 @@ def verify(root: Path) -> Report:
     keys = sorted(listing.images.keys() | listing.masks.keys())
     defect_types = len(classes) if classes else MAX_CLASSES
     looks = list(threaded(lambda key: _look(listing, key, defect_types, bool(splits)), keys, "checking"))
-    faults += [fault for look in looks for fault in look.faults]
-    pixels = np.array([look.pixels for look in looks if look.pixels is not None]).reshape(-1, defect_types)
-    shown = pixels > 0
     thumbnails = {key: look.thumbnail for key, look in zip(keys, looks, strict=True) if look.thumbnail is not None}
-    warnings = [line for path, split in splits.items() for line in _twin_warnings(path, split, thumbnails)]
+    advice = "if they show one part, put them in one group in groups.json"
     return Report(
         root=listing.root,
-        faults=tuple(faults),
-        warnings=tuple(warnings),
+        faults=(*faults, *(fault for look in looks for fault in look.faults)),
+        warnings=tuple(
+            line
+            for path, split in splits.items()
+            for line in _twin_warnings(path, {"trains": split.train, "evaluates": split.eval}, thumbnails, advice)
+        ),
         images=sum(1 for paths in listing.images.values() if paths),
-        defect_images=int(shown.any(axis=1).sum()),
-        several_types=int((shown.sum(axis=1) > 1).sum()),
-        per_class=_per_class(classes, shown.sum(axis=0), pixels.sum(axis=0)),
+        **_counts(looks),
+        per_class=_per_class(classes, looks),
+    )
+
+
+def verify_source(source: Source) -> Report:
+    """Look at every file of a published dataset, decoding each image and mask once, on all cores.
+
+    Near-duplicates across the publishers' own split are warnings, and so is what the dataset is known to have wrong.
+    """
+    rows = list(source.table.itertuples(index=False, name="Row"))
+    divided = source.table.groupby("product")["split"].nunique() > 1
+    looks = list(threaded(lambda row: _look_at(source, row, bool(divided[row.product])), rows, "checking"))
+    per_class, warnings = [], list(source.notes)
+    for product, classes in source.classes.items():
+        shown = [(row, look) for row, look in zip(rows, looks, strict=True) if row.product == product]
+        per_class.append(_per_class(classes, [look for _, look in shown]).assign(product=product))
+        sides: dict[str, list[str]] = {}
+        for row, _ in shown:
+            sides.setdefault(f"is in {row.split}", []).append(row.key)
+        thumbnails = {row.key: look.thumbnail for row, look in shown if look.thumbnail is not None}
+        warnings += _twin_warnings(source.root / product, sides, thumbnails, "count them as one")
+    return Report(
+        root=source.root,
+        faults=(*source.faults, *(fault for look in looks for fault in look.faults)),
+        warnings=tuple(warnings),
+        images=len(rows),
+        **_counts(looks),
+        per_class=pd.concat(per_class)[["product", "class", "images", "pixels"]] if per_class else pd.DataFrame(),
     )
 
 
@@ -114,11 +148,6 @@ def _splits(listing: Listing, faults: list[str]) -> dict[Path, Split]:
         except UserError as error:
             faults.append(str(error))
     return splits
-
-
-def _per_class(classes: tuple[str, ...], images: np.ndarray, pixels: np.ndarray) -> pd.DataFrame:
-    count = len(classes)
-    return pd.DataFrame({"class": list(classes), "images": images[:count], "pixels": pixels[:count]})
 
 
 # One pair -----------------------------------------------------------------------------------------------------------
@@ -146,62 +175,59 @@ def _look(listing: Listing, key: str, defect_types: int, with_thumbnail: bool) -
     return look
 
 
-def _decoded(paths: list[Path], read: Callable[[Path], np.ndarray], look: _Look) -> Iterator[np.ndarray]:
-    for path in paths:
+def _look_at(source: Source, row: Row, with_thumbnail: bool) -> _Look:
+    look, defect_types = _Look(), len(source.classes[row.product])
+    images = list(_decoded([Path(row.image)], read_image, look))
+    masks = list(_decoded([row] if row.mask else [], source.read_mask, look))
+    if images and masks and (fault := source.size_fault(row, images[0], masks[0])):
+        look.faults.append(fault)
+    if masks or row.label == GOOD:
+        look.pixels = class_pixels(masks[0], defect_types) if masks else np.zeros(defect_types, np.int64)
+    if images and with_thumbnail:
+        look.thumbnail = thumbnail(images[0])
+    return look
+
+
+def _decoded(items: Iterable[Item], read: Callable[[Item], np.ndarray], look: _Look) -> Iterator[np.ndarray]:
+    for item in items:
         try:
-            yield read(path)
+            yield read(item)
         except UserError as error:
             look.faults.append(str(error))
 
 
-# Near-duplicates ----------------------------------------------------------------------------------------------------
+# All pairs ----------------------------------------------------------------------------------------------------------
 
 
-def thumbnail(image: np.ndarray) -> np.ndarray:
-    """A 32 x 32 gray version, uint8, of an image, uint8 (H, W, 3)."""
-    return np.asarray(Image.fromarray(image).convert("L").resize((32, 32), Image.Resampling.BOX))
+def _counts(looks: Sequence[_Look]) -> dict[str, int]:
+    types = np.array([int((look.pixels > 0).sum()) for look in looks if look.pixels is not None], np.int64)
+    return {"defect_images": int((types > 0).sum()), "several_types": int((types > 1).sum())}
 
 
-def average_hash(thumbnails: np.ndarray) -> np.ndarray:
-    """uint64 (N,): which cells of an 8 x 8 grid over uint8 thumbnails (N, 32, 32) are lighter than their mean."""
-    cells = thumbnails.reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4)).reshape(-1, 64)
-    return np.packbits(cells > cells.mean(axis=1, keepdims=True), axis=1).view(np.uint64).ravel()
+def _per_class(classes: tuple[str, ...], looks: Sequence[_Look]) -> pd.DataFrame:
+    images, pixels = np.zeros((2, len(classes)), np.int64)
+    for look in looks:
+        if look.pixels is not None:
+            images += look.pixels[: len(classes)] > 0
+            pixels += look.pixels[: len(classes)]
+    return pd.DataFrame({"class": list(classes), "images": images, "pixels": pixels})
 
 
-def near_duplicates(first: np.ndarray, second: np.ndarray) -> Iterator[tuple[float, int, int]]:
-    """Pairs (mean absolute difference in gray levels, i, j) of alike thumbnails, uint8 (N, 32, 32) and (M, 32, 32)."""
-    hashes = average_hash(second)
-    for i, (thumbnail, own) in enumerate(zip(first, average_hash(first), strict=True)):
-        candidates = np.flatnonzero(np.bitwise_count(hashes ^ own) <= HASH_BITS)
-        differences = np.abs(second[candidates].astype(np.int16) - thumbnail).mean(axis=(1, 2))
-        for j in np.flatnonzero(differences <= GRAY_LEVELS):
-            yield float(differences[j]), i, int(candidates[j])
-
-
-def merge_twins(index: pd.DataFrame) -> pd.DataFrame:
-    """``index`` (see :func:`folder.index`) with groups that hold images alike to one another's made one group.
-
-    A split must err on the safe side: two parts that look the same do no harm on one side, one part on both does.
-    """
-    images = [Path(path) for path in index["image"]]
-    thumbnails = np.stack(list(threaded(lambda path: thumbnail(read_image(path)), images, "comparing")))
-    groups = index["group"].to_numpy(dtype=object).copy()
-    for _, i, j in near_duplicates(thumbnails, thumbnails):
-        if groups[i] != groups[j]:
-            groups[groups == groups[j]] = groups[i]
-    return index.assign(group=pd.Series(groups, index.index))
-
-
-def _twin_warnings(path: Path, split: Split, thumbnails: dict[str, np.ndarray]) -> list[str]:
-    train, held = ([key for key in side if key in thumbnails] for side in (split.train, split.eval))
-    if not train or not held:
-        return []
-    stacks = (np.stack([thumbnails[key] for key in side]) for side in (train, held))
-    pairs = sorted(near_duplicates(*stacks))
+def _twin_warnings(
+    path: Path, sides: dict[str, Sequence[str]], thumbnails: dict[str, np.ndarray], advice: str
+) -> list[str]:
+    """One line for every pair of images that look the same and stand on two of the ``sides`` (a verb, and keys)."""
+    names = [side for side in sides if any(key in thumbnails for key in sides[side])]
+    pairs = []
+    for number, first in enumerate(names):
+        for second in names[number + 1 :]:
+            keys = [[key for key in sides[side] if key in thumbnails] for side in (first, second)]
+            stacks = (np.stack([thumbnails[key] for key in side]) for side in keys)
+            found = near_duplicates(*stacks)
+            pairs += [(levels, f"'{keys[0][i]}' {first} and '{keys[1][j]}' {second}") for levels, i, j in found]
     lines = [
-        f"{path}: '{train[i]}' trains and '{held[j]}' evaluates, but they look the same (differ by {levels:.1f} gray"
-        " levels of 255); if they show one part, put them in one group in groups.json"
-        for levels, i, j in pairs[:_LISTED_PAIRS]
+        f"{path}: {both}, but they look the same (differ by {levels:.1f} gray levels of 255); {advice}"
+        for levels, both in sorted(pairs)[:_LISTED_PAIRS]
     ]
     more = len(pairs) - _LISTED_PAIRS
     return lines + ([f"{path}: {more} more pairs like these stand on both sides"] if more > 0 else [])

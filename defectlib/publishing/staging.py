@@ -139,4 +139,6 @@ def _describe(data: Any) -> str:
     if data.kind == "embedded":
         images = f"training images: {data.shots} of each defect type"
         return f"procedural {data.product}, {data.size} px, {images}, seed {data.seed}"
+    if data.kind == "published":
+        return f"{data.dataset}, {data.product}, {data.size} px, {data.shots} training images of each defect type"
     return f"folder {data.root.name}, split {data.split}, content {data.digest[:12]}"

@@ -144,9 +144,9 @@ def compare(
     return Table(frame, name, caption, all_notes, labels=len(names) + 1)
 
 
-def table1(run: pd.DataFrame | None = None) -> Table:
-    """Table 1 with the datasets counted here, in rows of their own unless they are the paper's."""
-    return compare(paper.table1(), record("table1"), run, "tab-paper-1", paper.caption("table1"))
+def table1(run: pd.DataFrame | None = None, notes: Sequence[str] = ()) -> Table:
+    """Table 1 with the datasets counted here; ``notes`` say what of them is incomplete."""
+    return compare(paper.table1(), record("table1"), run, "tab-datasets", paper.caption("table1"), notes=notes)
 
 
 def table2(run: pd.DataFrame | None = None) -> Table:
@@ -323,7 +323,7 @@ def _interval(row: Any, name: str, sign: str) -> str:
     value, low, high = (100 * getattr(row, f"{name}{end}") for end in ("", "_low", "_high"))
     # Too few images of some class for an interval: it is said, not left out.
     span = "no interval" if math.isnan(low) else f"{low:{sign}.1f}, {high:{sign}.1f}"
-    return f"{value:{sign}.1f} [{span}]"
+    return f"{value:{sign}.1f} [{span}]".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _html_cell(text: str) -> str:

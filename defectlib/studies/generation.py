@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from defectlib.config import EmbeddedData, Fidelity, Stage, Synthesis
+from defectlib.config import Data, Fidelity, Stage, Synthesis
 from defectlib.data.loading import load_train
 from defectlib.data.sample import Sample
 from defectlib.store import read_provenance
@@ -34,7 +34,7 @@ class SwitchStep(Study):
         return self.profile.switch_steps if self.switch_steps is None else tuple(self.switch_steps)
 
     @property
-    def data(self) -> EmbeddedData:
+    def data(self) -> Data:
         """The product at the profile's size."""
         return self.profile.data(self.product)
 

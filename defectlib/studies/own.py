@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from defectlib import runtime
 from defectlib.config import Evaluation, FolderData, Stage, Synthesis
 from defectlib.data import procedural
@@ -86,6 +88,13 @@ class OwnDefects(Study):
             "types_in_synthetic": _types(self.pairs()),
             "provenance": provenance(self.comparison.with_synthetic[0]),
         }
+
+    def per_class(self) -> pd.DataFrame:
+        """By class: IoU in % without and with synthetic pairs, and how many of these show it."""
+        report = self.report()
+        table = 100 * pd.DataFrame(report["class_iou"]).rename_axis("class")
+        shown = [report["types_in_synthetic"].get(name, "") for name in table.index]  # background is no type
+        return table.assign(**{"pairs that show it": shown})
 
     def export(self, out: Path) -> dict[str, Any]:
         """Write the synthetic folder, and the report beside its images, to ``out``; it appears whole or not at all.

@@ -16,8 +16,8 @@ from defectlib.studies.study import Study
 
 
 def known_product(name: str) -> str:
-    """``name``, if it is a product of the embedded dataset; the error offers the nearest."""
-    if name not in procedural.PRODUCTS:
+    """``name``, if the embedded dataset has it or it looks like DATASET/PRODUCT; the error offers the nearest."""
+    if "/" not in name and name not in procedural.PRODUCTS:
         raise unknown("product", name, procedural.PRODUCTS)
     return name
 

@@ -323,3 +323,9 @@ def test_no_key_leads_out_of_its_folder(key):
         assert not re.search(r"[\x00-\x1f]", key)
     else:
         assert not key or key[0] == "." or "/" in key or "\\" in key or not key.isprintable()
+
+
+def test_what_file_managers_leave_behind_is_passed_over(root):
+    for name in (".DS_Store", "Thumbs.db", "._a.png"):
+        (root / "images" / name).write_bytes(b"x")
+    assert folder.scan(root).faults == []

@@ -8,7 +8,7 @@ import pandas as pd
 from defectlib.data import procedural
 from defectlib.data.folder import index, write_dataset
 from defectlib.data.loading import folder_data, load
-from defectlib.data.verify import merge_twins
+from defectlib.data.twins import merge_twins
 
 
 def _folder(tmp_path, twins):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from defectlib.data import folder, verify
 from defectlib.data.split import Split
+from defectlib.data.twins import GRAY_LEVELS, near_duplicates, thumbnail
 from defectlib.errors import UserErrors
 from tests.data.miniatures import labels, message, picture, write_folder
 
@@ -145,9 +146,9 @@ def test_near_duplicates_agree_with_comparing_every_pair():
     generator = np.random.default_rng(0)
     base = np.stack([blocks(seed)[::2, ::2, 0] for seed in range(12)])
     second = np.clip(base[generator.permutation(12)] + generator.normal(0, 1.5, base.shape), 0, 255).astype(np.uint8)
-    found = {(i, j) for _, i, j in verify.near_duplicates(base, second)}
+    found = {(i, j) for _, i, j in near_duplicates(base, second)}
     differences = np.abs(base[:, None].astype(float) - second[None]).mean(axis=(2, 3))
-    assert found == {(i, j) for i, j in np.argwhere(differences <= verify.GRAY_LEVELS).tolist()}
+    assert found == {(i, j) for i, j in np.argwhere(differences <= GRAY_LEVELS).tolist()}
     assert len(found) == 12
 
 
@@ -176,9 +177,9 @@ def test_magnetic_tile_is_sound(magnetic_tile):
 
 def test_near_duplicates_show_tiles_that_magnetic_tile_lists_as_several_groups(magnetic_tile_table):
     """Groups were inferred from frame numbers; five pairs of them show one tile, shot again in the same light."""
-    images = np.stack([verify.thumbnail(folder.read_image(path)) for path in magnetic_tile_table["image"]])
+    images = np.stack([thumbnail(folder.read_image(path)) for path in magnetic_tile_table["image"]])
     groups = magnetic_tile_table["group"]
-    pairs = [(i, j) for _, i, j in verify.near_duplicates(images, images) if i < j]
+    pairs = [(i, j) for _, i, j in near_duplicates(images, images) if i < j]
     assert len(pairs) == 13
     assert {(groups[i], groups[j]) for i, j in pairs} == {
         ("blowhole_010", "blowhole_011"),

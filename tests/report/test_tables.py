@@ -134,7 +134,8 @@ def test_table4_computes_the_gain_of_each_source():
 
 def test_miou_table_has_intervals_and_the_better_arm_bold(boost):
     table = tables.miou_table(boost, RULE, "tab-miou", "Caption.")
-    assert table.frame.to_numpy().tolist() == [
+    cells = table.frame.map(lambda text: text.replace("\N{NO-BREAK SPACE}", " "))
+    assert cells.to_numpy().tolist() == [
         ["softgel", "UNet", "this run", "69.8 [67.8, 71.8]", "**70.4 [68.4, 72.4]**", "+0.6 [-1.4, +2.6]"],
         ["softgel", "DL", "this run", "**50.0 [48.0, 52.0]**", "45.0 [43.0, 47.0]", "-5.0 [-7.0, -3.0]"],
     ]
@@ -144,7 +145,8 @@ def test_miou_table_has_intervals_and_the_better_arm_bold(boost):
 
 def test_miou_table_says_where_there_is_no_interval(boost):
     boost.loc[0, ["real_low", "real_high"]] = np.nan
-    assert tables.miou_table(boost, RULE, "tab-miou", "Caption.").frame.iloc[0, 3] == "69.8 [no interval]"
+    cell = tables.miou_table(boost, RULE, "tab-miou", "Caption.").frame.iloc[0, 3]
+    assert cell.split("\N{NO-BREAK SPACE}") == ["69.8", "[no", "interval]"]  # never broken over two lines
 
 
 def test_miou_table_keeps_record_and_run_apart(boost):

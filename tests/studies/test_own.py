@@ -142,6 +142,11 @@ def test_a_class_without_held_out_images_is_null_in_the_report(washers, tmp_path
     for stage in study.stages():
         study.store.build(stage, runners)
     assert math.isnan(study.report()["class_iou"][REAL]["burr"])
+    shown = study.per_class()
+    assert list(shown.columns) == [REAL, BOTH, "pairs that show it"]
+    assert list(shown.index) == ["background", *load(study.data).classes]
+    assert shown["pairs that show it"].to_dict() == {"background": "", **study.report()["types_in_synthetic"]}
+    assert shown[REAL]["background"] == 100 * study.report()["class_iou"][REAL]["background"]
     study.export(tmp_path / "pairs")
     report = json.loads((tmp_path / "pairs" / "report.json").read_text())
     assert report["class_iou"][REAL] == {"background": 1, "scratch": 1, "rust": 1, "pit": 1, "burr": None}

@@ -1,0 +1,48 @@
+"""A published dataset into the one layout, which everything that trains reads; one product at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from defectlib import runtime
+from defectlib.data import folder
+from defectlib.data.describe import describe
+from defectlib.data.published import labelled_rows, publishers_split, squash
+from defectlib.data.sample import Sample
+from defectlib.data.sources.source import Row, Source
+
+
+def convert(source: Source, product: str, out: Path, *, size: int | None = None, good: bool = False) -> int:
+    """Write the labelled images of one product as a dataset folder, and say how many they are.
+
+    Synthetic pairs and images without annotation stay behind. A split of the publishers that has labelled defects on
+    both sides is kept as ``splits/default.json``; where there is none, the stages that train divide the folder.
+    Captions are the publishers', or say what is in the mask.
+
+    Args:
+        source: The dataset.
+        product: One of ``source.classes``.
+        out: Folder to write; must not hold anything yet.
+        size: Side in pixels to which images and masks are squashed, as the release does; None keeps their size.
+        good: Also write images that are free of defects.
+
+    Raises:
+        UserError: The product is not there, it has no labelled image, a file is damaged, or ``out`` is in the way.
+    """
+    chosen = labelled_rows(source, product, good=good)
+    record = {"dataset": source.NAME, "licence": source.manifest.licence, "page": source.manifest.page, "size": size}
+    split = publishers_split(chosen)
+    beside = {"splits/default.json": asdict(split)} if split else {}
+    folder.write_dataset(out, _samples(source, product, chosen, size), provenance=record, beside=beside)
+    return len(chosen)
+
+
+def _samples(source: Source, product: str, chosen: list[Row], size: int | None) -> Iterator[Sample]:
+    with runtime.progress(len(chosen), "converting", unit="image") as bar:
+        for row in chosen:
+            sample = source.sample(row)
+            sample = sample if size is None else squash(sample, size)
+            yield sample if sample.caption else replace(sample, caption=describe(sample.mask, sample.classes, product))
+            bar.update()

@@ -1,0 +1,83 @@
+"""One product of a published dataset, ready for a training: its labelled images, divided, at one size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from defectlib import config, runtime
+from defectlib.data.pixels import threaded
+from defectlib.data.sample import Sample
+from defectlib.data.sources.source import GOOD, SYNTHETIC, UNLABELLED, Row, Source, open_source, rows
+from defectlib.data.split import Split, first_shots
+from defectlib.data.twins import merge_twins, thumbnail
+from defectlib.errors import UserError, unknown
+
+#: The publishers' side that trains; every other side evaluates.
+_TRAINS = "train"
+
+
+@lru_cache(maxsize=2)
+def read_published(data: config.PublishedData) -> tuple[tuple[Sample, ...], tuple[Sample, ...], dict[str, str]]:
+    """Training and held-out samples of ``data``, defective ones alone, and the group of every sample by key.
+
+    The division is the publishers' where they put defective images on two sides; else the first ``shots`` images of
+    each defect type train and all others are held out (the authors' protocol). Images that look alike are one group.
+
+    Raises:
+        UserError: The dataset is not here or has faults, or a type has too few images for the split.
+    """
+    source = open_source(data.dataset, runtime.data_home() / data.dataset)
+    chosen = labelled_rows(source, data.product)
+    whole = list(threaded(lambda row: _seen(source, row, data.size), chosen, "reading"))
+    samples = {sample.key: sample for sample, _ in whole if sample.present}
+    table = pd.DataFrame(chosen, columns=Row._fields)
+    table = merge_twins(table, np.stack([picture for _, picture in whole]))
+    groups = dict(zip(table["key"], table["group"], strict=True))
+    table = table[table["key"].isin(samples.keys())]
+    table = table.assign(classes=[samples[key].present for key in table["key"]])
+    split = publishers_split(chosen) or first_shots(table, data.classes, data.shots)
+    train, held = ([samples[key] for key in side if key in samples] for side in (split.train, split.eval))
+    return tuple(train), tuple(held), {sample.key: groups[sample.key] for sample in (*train, *held)}
+
+
+def _seen(source: Source, row: Row, size: int) -> tuple[Sample, np.ndarray]:
+    sample = source.sample(row)
+    return squash(sample, size), thumbnail(sample.image)
+
+
+def labelled_rows(source: Source, product: str, *, good: bool = False) -> list[Row]:
+    """The rows of a product with an annotation, real ones alone; with ``good``, also those free of defects.
+
+    Raises:
+        UserError: The product is not there, the layout has faults, or there is no such row.
+    """
+    if product not in source.classes:
+        raise unknown("product", product, source.classes)
+    source.check()
+    kept = (GOOD,) if good else ()
+    left_out = {GOOD, UNLABELLED}.difference(kept)
+    chosen = [row for row in rows(source, product=product) if row.split != SYNTHETIC and row.label not in left_out]
+    if not any(row.mask for row in chosen):
+        raise UserError(f"{source.root}: {product} has no image with an annotated defect; choose another product")
+    return chosen
+
+
+def publishers_split(chosen: list[Row]) -> Split | None:
+    """The publishers' own split, if it puts defective images on both sides."""
+    sides = {row.split for row in chosen if row.label != GOOD}
+    if _TRAINS not in sides or len(sides) < 2:
+        return None
+    keys = [tuple(row.key for row in chosen if (row.split == _TRAINS) == trains) for trains in (True, False)]
+    return Split(*keys, rule="as the publishers divide them")
+
+
+def squash(sample: Sample, size: int) -> Sample:
+    """``sample`` at ``size`` x ``size`` pixels; its proportions are not kept (the release's image_datasets.py)."""
+    image = Image.fromarray(sample.image).resize((size, size), Image.Resampling.LANCZOS)
+    mask = Image.fromarray(sample.mask).resize((size, size), Image.Resampling.NEAREST)
+    return replace(sample, image=np.array(image), mask=np.array(mask))

@@ -1,0 +1,57 @@
+"""Near-duplicates: images that look the same and must not stand on both sides of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from defectlib.data.pixels import read_image, threaded
+
+# Two images are near-duplicates when a 64-bit average hash differs in at most this many bits ...
+HASH_BITS = 6
+# ... and 32 x 32 gray thumbnails differ by at most this many gray levels of 255 on average.
+GRAY_LEVELS = 2.0
+
+
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """A 32 x 32 gray version, uint8, of an image, uint8 (H, W, 3)."""
+    return np.asarray(Image.fromarray(image).convert("L").resize((32, 32), Image.Resampling.BOX))
+
+
+def average_hash(thumbnails: np.ndarray) -> np.ndarray:
+    """uint64 (N,): which cells of an 8 x 8 grid over uint8 thumbnails (N, 32, 32) are lighter than their mean."""
+    cells = thumbnails.reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4)).reshape(-1, 64)
+    return np.packbits(cells > cells.mean(axis=1, keepdims=True), axis=1).view(np.uint64).ravel()
+
+
+def near_duplicates(first: np.ndarray, second: np.ndarray) -> Iterator[tuple[float, int, int]]:
+    """Pairs (mean absolute difference in gray levels, i, j) of alike thumbnails, uint8 (N, 32, 32) and (M, 32, 32)."""
+    hashes = average_hash(second)
+    for i, (thumbnail, own) in enumerate(zip(first, average_hash(first), strict=True)):
+        candidates = np.flatnonzero(np.bitwise_count(hashes ^ own) <= HASH_BITS)
+        differences = np.abs(second[candidates].astype(np.int16) - thumbnail).mean(axis=(1, 2))
+        for j in np.flatnonzero(differences <= GRAY_LEVELS):
+            yield float(differences[j]), i, int(candidates[j])
+
+
+def merge_twins(index: pd.DataFrame, thumbnails: np.ndarray | None = None) -> pd.DataFrame:
+    """``index`` (see :func:`folder.index`) with groups that hold images alike to one another's made one group.
+
+    A split must err on the safe side: two parts that look the same do no harm on one side, one part on both does.
+
+    Args:
+        index: Columns ``image``, a path, and ``group``.
+        thumbnails: uint8 (N, 32, 32), of the images of its rows; if None, the images are decoded for them.
+    """
+    if thumbnails is None:
+        images = [Path(path) for path in index["image"]]
+        thumbnails = np.stack(list(threaded(lambda path: thumbnail(read_image(path)), images, "comparing")))
+    groups = index["group"].to_numpy(dtype=object).copy()
+    for _, i, j in near_duplicates(thumbnails, thumbnails):
+        if groups[i] != groups[j]:
+            groups[groups == groups[j]] = groups[i]
+    return index.assign(group=pd.Series(groups, index.index))

@@ -1,0 +1,143 @@
+"""`defectlib data` as a user types it: what it prints, where it writes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from defectlib.data.sources.manifest import names, read_manifest
+from defectlib.runtime import REPOSITORY
+from tests.data.miniatures import write_folder
+from tests.data.sources.mini_mvtec_ad import write_mvtec_ad
+from tests.test_cli import run
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch):
+    monkeypatch.setenv("DEFECTLIB_QUIET", "1")
+
+
+SHARED = REPOSITORY.parent / "shared" / "data"
+
+
+@pytest.fixture
+def home(monkeypatch, tmp_path):
+    """A data home with a small copy of one dataset."""
+    write_mvtec_ad(tmp_path / "home" / "mvtec_ad")
+    monkeypatch.setenv("DEFECTLIB_DATA", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_list_says_what_is_here_and_how_to_get_the_rest(monkeypatch, capsys, home):
+    status, out, _ = run(monkeypatch, capsys, "data", "list")
+    assert status == 0
+    flat = " ".join(out.split())
+    for name in names():
+        assert f"{name} {read_manifest(name).title}" in flat
+    assert "15 of 15 products" in flat
+    assert flat.count("not here; ") == len(names()) - 1
+    assert max(map(len, out.splitlines())) <= 160  # a page's address is never broken
+
+
+def test_list_for_programs(monkeypatch, capsys, home):
+    _, out, _ = run(monkeypatch, capsys, "data", "list", "--json")
+    found = json.loads(out)
+    assert set(found) == set(names())
+    assert [name for name in found if found[name]["here"]] == ["mvtec_ad"]
+
+
+def test_a_dataset_that_is_broken_is_listed_as_such(monkeypatch, capsys, home):
+    (home / "mvtec_ad" / "bottle" / "train" / "good" / "notes.txt").write_text("x")
+    (home / "dagm").mkdir()
+    _, out, _ = run(monkeypatch, capsys, "data", "list")
+    flat = " ".join(out.split())
+    assert "1 fault, see `defectlib data verify mvtec_ad`" in flat
+    assert "cannot be used: " in flat
+
+
+def test_stats_counts_what_is_in_the_data_home(monkeypatch, capsys, home):
+    status, out, _ = run(monkeypatch, capsys, "data", "stats", "mvtec-ad", "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["total"]["types"] == 73
+    assert sum(product["defective"] for product in found["products"].values()) == found["total"]["defective"]
+    status, out, _ = run(monkeypatch, capsys, "data", "stats", "mvtec_ad")
+    assert "73 defect types" in out
+    assert "Its publishers state 1,258 defective images." in out
+
+
+def test_stats_refuses_a_dataset_with_faults(monkeypatch, capsys, home):
+    (home / "mvtec_ad" / "bottle" / "test" / "good" / "notes.txt").write_text("x")
+    status, out, err = run(monkeypatch, capsys, "data", "stats", "mvtec_ad")
+    assert (status, out) == (2, "")
+    assert "notes.txt: is not one of .png" in err
+
+
+@pytest.mark.parametrize("command", ["stats", "verify", "convert", "download"])
+def test_a_name_that_nobody_knows(monkeypatch, capsys, home, command):
+    extra = {"convert": ["--product", "x", "--out", str(home / "o")], "verify": ["--root", str(home)]}.get(command, [])
+    status, _, err = run(monkeypatch, capsys, "data", command, "mvtec", *extra)
+    assert status == 2
+    assert err.startswith("unknown dataset 'mvtec': did you mean 'mvtec_ad'?")
+    assert err.count("\n") == 1
+
+
+def test_verify_lists_ten_faults_of_a_folder_at_once(monkeypatch, capsys, tmp_path):
+    root = write_folder(tmp_path / "own")
+    (root / "masks" / "a.png").unlink()
+    (root / "images" / "b.png").write_bytes(b"\x89PNG\r\n")
+    (root / "images" / "c.jpg").write_bytes((root / "images" / "c.png").read_bytes())
+    (root / "masks" / "d.png").write_bytes((root / "images" / "d.png").read_bytes())
+    (root / "masks" / "zz.png").write_bytes((root / "masks" / "e.png").read_bytes())
+    (root / "images" / "notes.txt").write_text("x")
+    (root / "images" / "sub").mkdir()
+    (root / "classes.json").write_text('{"1": "scratch", "3": "stain"}')
+    (root / "captions.csv").write_text("name,text\n")
+    (root / "groups.json").write_text('{"nobody": "g"}')
+    status, _, err = run(monkeypatch, capsys, "data", "verify", str(root))
+    assert status == 2
+    assert err.splitlines()[0] == f"{root}: the dataset has faults (10):"
+    lines = err.splitlines()[1:]
+    assert len(lines) == 10
+    for wanted in (
+        "a.png: has no mask",
+        "b.png: damaged",
+        "key 'c' is there more than once",
+        "d.png: is a colour image",
+        "zz.png: has no image",
+        "notes.txt: is not one of",
+        "sub: is a folder",
+        "id '3' breaks the row",
+        "captions.csv: must have the header",
+        "'nobody' names no image",
+    ):
+        assert sum(wanted in line for line in lines) == 1, wanted
+
+
+def test_verify_of_a_published_dataset(monkeypatch, capsys, home):
+    status, out, _ = run(monkeypatch, capsys, "data", "verify", "mvtec_ad")
+    assert status == 0
+    assert "0 faults" in out
+    next((home / "mvtec_ad" / "screw" / "ground_truth").rglob("*.png")).unlink()
+    status, _, err = run(monkeypatch, capsys, "data", "verify", "mvtec_ad", "--root", str(home / "mvtec_ad"))
+    assert status == 2
+    assert "has no mask; get the file anew" in err
+
+
+def test_convert_writes_a_folder_that_verify_passes(monkeypatch, capsys, home, tmp_path):
+    out = str(tmp_path / "screws")
+    command = ("data", "convert", "mvtec_ad", "--product", "screw", "--size", "32", "--out", out)
+    status, printed, _ = run(monkeypatch, capsys, *command)
+    assert status == 0
+    assert printed.endswith(f"images in {out}\n")
+    assert run(monkeypatch, capsys, "data", "verify", out)[0] == 0
+    status, _, err = run(monkeypatch, capsys, *command)
+    assert status == 2
+    assert "is there already" in err
+
+
+@pytest.mark.skipif(not (SHARED / "mvtec").is_dir(), reason="the real MVTec category is not on this machine")
+def test_stats_of_a_real_category(monkeypatch, capsys):
+    _, out, _ = run(monkeypatch, capsys, "data", "stats", "mvtec_ad", "--root", str(SHARED / "mvtec"), "--json")
+    assert json.loads(out)["products"]["toothbrush"]["defective"] == 30
