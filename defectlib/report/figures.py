@@ -71,6 +71,31 @@ def multi_type_panel(samples: Sequence[Sample]) -> Figure:
     return figure
 
 
+def before_and_after(pairs: Sequence[tuple[Sample, Sample]], before: str, after: str) -> Figure:
+    """Two annotations of the same images (Fig. 1 b, c), one above the other, with their IoU and the types of each.
+
+    Outlines that hug the defect in one row and stay clear of it in the other; types that one row tells apart.
+
+    Args:
+        pairs: Each image with both masks, whose types are numbered alike.
+        before: Name of the upper annotation.
+        after: Name of the lower one.
+    """
+    cell = (WIDTH - 0.4) / len(pairs)
+    lines = [max(len(sample.present) for sample in row) for row in zip(*pairs, strict=True)]
+    figure, grid = _grid(2, len(pairs), 2 * cell + sum(lines) * _LINE + 0.35)
+    figure.get_layout_engine().set(h_pad=0.04)
+    for row, name, samples in zip(grid, (before, after), zip(*pairs, strict=True), strict=True):
+        row[0].set_ylabel(name, fontsize=8)
+        for axes, sample in zip(row, samples, strict=True):
+            _show(axes, _outlined(sample, cell))
+            _name_types(axes, sample)
+    for axes, (first, second) in zip(grid[0], pairs, strict=True):
+        shared, either = (first.mask > 0) & (second.mask > 0), (first.mask > 0) | (second.mask > 0)
+        axes.set_title(f"IoU {shared.sum() / max(1, either.sum()):.0%}".replace("%", " %"), loc="center", fontsize=8)
+    return figure
+
+
 def forward_process(frames: Sequence[np.ndarray], timesteps: Sequence[int]) -> Figure:
     """An image disappearing in noise: the frames in order, the timestep t below each."""
     figure, grid = _grid(1, len(frames), WIDTH / len(frames) + 0.25)
@@ -191,6 +216,14 @@ def _wrapped(text: str, inches: float) -> str:
 
 def _handles(classes: Sequence[str]) -> list[Patch]:
     return [Patch(color=to_rgb(defect_colour(k)), label=name) for k, name in enumerate(classes, start=1)]
+
+
+def _name_types(axes: Axes, sample: Sample) -> None:
+    """The types present and their colours, one per line, below the picture."""
+    handles = [handle for handle in _handles(sample.classes) if handle.get_label() in sample.present]
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "borderaxespad": 0.3, "borderpad": 0}
+    spacing = {"handlelength": 0.8, "handleheight": 0.8, "handletextpad": 0.5, "labelspacing": 0.2}
+    axes.legend(handles=handles, fontsize=_SMALL_TEXT, **place, **spacing)
 
 
 def _name_colours(figure: Figure, samples: Sequence[Sample]) -> None:

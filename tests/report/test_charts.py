@@ -145,3 +145,43 @@ def test_boxes_of_figure_8_have_the_paper_s_medians():
     ]
     assert medians == [1.92, 2.83, 6.84, 3.0, 1.9]
     assert [t.get_text() for t in figure.axes[1].get_xticklabels()] == ["20 %", "50 %", "100 %", "200 %", "300 %"]
+
+
+@pytest.fixture
+def changes():
+    rows = [
+        ("nut", "a", 0.5, -0.5, 1.0),
+        ("nut", "b", 0.8, -0.2, 2.0),
+        ("nut", "c", 0.7, 0.0, 3.0),
+        ("wood_panel", "a", 0.2, 3.0, 40.0),
+        ("wood_panel", "b", 0.0, -1.0, np.nan),
+        ("wood_panel", "c", 0.0, np.nan, np.nan),
+    ]
+    columns = ["product", "key", "iou", "area_change", "distance"]
+    return pd.DataFrame(rows, columns=columns).set_index(["product", "key"])
+
+
+def test_annotation_changes_show_every_image_and_the_median(changes):
+    figure = save(charts.annotation_changes(changes))
+    share, _, distance = figure.axes
+    assert [label.get_text() for label in share.get_yticklabels()] == ["nut", "wood panel"]
+    assert share.get_ylim() == (1.5, -0.5)
+    points = [[line.get_xdata().tolist() for line in axes.lines if line.get_marker() == "."] for axes in figure.axes]
+    # What has no defect on one side has an IoU, but neither a change nor a distance.
+    assert points[0] == [[0.5, 0.7, 0.8], [0.0, 0.0, 0.2]]
+    assert points[1] == [[0.5, 0.8, 1.0], [4.0]]
+    assert points[2] == [[1.0, 2.0, 3.0], [40.0]]
+    medians = [line.get_xdata()[0] for line in distance.lines if to_rgb(line.get_color()) == to_rgb("#D55E00")]
+    assert medians == [2.0, 40.0]
+
+
+def test_annotation_changes_name_areas_by_their_change(changes):
+    share, area, distance = save(charts.annotation_changes(changes)).axes
+    low, high = area.get_xlim()
+    marks = {x: area.xaxis.get_major_formatter()(x, 0) for x in area.get_xticks() if low <= x <= high}
+    assert marks == {0.25: "−75", 0.5: "−50", 1: "0", 2: "+100"}
+    # Half is as far from no change as double.
+    at = area.transData.transform([(x, 0) for x in (0.5, 1, 2)])[:, 0]
+    assert at[1] - at[0] == pytest.approx(at[2] - at[1])
+    assert distance.get_xlim()[0] == 0
+    assert share.get_xlim() == (0, 1)

@@ -130,3 +130,44 @@ def test_a_figure_of_photographs_stays_small_enough_for_a_page(samples):
     content = io.BytesIO()
     figures.gallery(samples * 2, columns=4).savefig(content, format="png")
     assert len(content.getvalue()) < 3e6
+
+
+def one_type(sample):
+    """The pair of a sample whose mask is grown to a box and called by its first type, and the sample itself."""
+    rows, columns = np.nonzero(sample.mask)
+    box = np.zeros_like(sample.mask)
+    box[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = sample.mask[sample.mask > 0].min()
+    return Sample(sample.key, sample.image, box, sample.classes, sample.product), sample
+
+
+def test_before_and_after_stand_above_each_other_with_their_types_and_iou(samples):
+    several = [sample for sample in samples if len(sample.present) > 1]
+    pairs = [one_type(sample) for sample in (*samples[:3], several[0])]
+    figure = drawn(figures.before_and_after(pairs, "coarse", "exact"))
+    grid = np.array(figure.axes).reshape(2, 4)
+    assert [row[0].get_ylabel() for row in grid] == ["coarse", "exact"]
+    for column, pair in zip(grid.T, pairs, strict=True):
+        for axes, sample in zip(column, pair, strict=True):
+            named = {
+                t.get_text(): h for t, h in zip(axes.get_legend().texts, axes.get_legend().legend_handles, strict=True)
+            }
+            assert tuple(named) == sample.present
+            for name, handle in named.items():
+                class_id = sample.classes.index(name) + 1
+                assert to_rgb(handle.get_facecolor()) == to_rgb(style.defect_colour(class_id))
+                assert class_bytes(class_id) in colours_in(axes)
+        before, after = pair
+        share = np.count_nonzero(after.mask) / np.count_nonzero(before.mask)  # the box covers the mask
+        assert column[0].get_title() == f"IoU {round(100 * share)} %"
+
+
+def test_before_and_after_keeps_its_parts_apart(samples):
+    several = [sample for sample in samples if len(sample.present) > 1]
+    figure = drawn(figures.before_and_after([one_type(s) for s in (several[0], *samples[:4])], "coarse", "exact"))
+    renderer, (width, height) = figure.canvas.get_renderer(), figure.canvas.get_width_height()
+    for above, below in np.array(figure.axes).reshape(2, 5).T:
+        legends = [axes.get_legend().get_window_extent(renderer) for axes in (above, below)]
+        assert not legends[0].overlaps(below.get_window_extent(renderer))
+        assert legends[1].y0 >= 0
+        assert above.title.get_window_extent(renderer).y1 <= height
+        assert all(box.x0 >= 0 and box.x1 <= width for box in legends)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from defectlib.data.procedural.scenes import Defect, DefectType, Product, Scene
+from defectlib.data.words import listed, with_article
 
 MIDDLE = 0.3
 """What lies within this share of the half extent on both sides counts as the middle."""
@@ -20,7 +21,7 @@ def caption(product: Product, scene: Scene) -> str:
         again = "another " if defect.kind in named else ""
         parts.append(f"{size(types[defect.kind], defect, again)} {where}")
         named.add(defect.kind)
-    return f"{subject}, with {_listed(parts)}."
+    return f"{subject}, with {listed(parts)}."
 
 
 def size(kind: DefectType, defect: Defect, article: str = "") -> str:
@@ -28,7 +29,7 @@ def size(kind: DefectType, defect: Defect, article: str = "") -> str:
     low, high = kind.length
     third = min(int(3.0 * (defect.length - low) / (high - low)), 2)
     words = f"{kind.sizes[max(third, 0)]} {kind.noun}"
-    return f"{article or ('an ' if words[0] in 'aeiou' else 'a ')}{words}"
+    return f"{article}{words}" if article else with_article(words)
 
 
 def place(product: Product, scene: Scene, defect: Defect) -> str:
@@ -44,7 +45,3 @@ def place(product: Product, scene: Scene, defect: Defect) -> str:
 
 def _third(position: float, before: str, after: str) -> str:
     return before if position < -MIDDLE else after if position > MIDDLE else ""
-
-
-def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

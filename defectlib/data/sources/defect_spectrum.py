@@ -35,10 +35,8 @@ import numpy as np
 from defectlib.data.listing import IMAGE_SUFFIXES, key_fault, list_files, list_folders, single, stays_inside
 from defectlib.data.pixels import read_mask
 from defectlib.data.sources.captions import match_captions, read_captions
-from defectlib.data.sources.source import GOOD, Row, Source
+from defectlib.data.sources.source import GOOD, SYNTHETIC, Row, Source
 from defectlib.errors import UserError
-
-SYNTHETIC = "synthetic"
 
 #: The folders that the dataset consists of, and how the names of their products begin (or the one product's name).
 SUBSETS = {
