@@ -9,6 +9,7 @@ from defectlib.config import (
     Evaluation,
     FolderData,
     LargeNet,
+    ReceptiveField,
     SegmenterTraining,
     SmallNet,
     Synthesis,
@@ -32,14 +33,25 @@ def synthesis(**changes):
 
 
 def test_a_key_does_not_move_with_what_changes_nothing():
-    assert training().key() == training(checkpoint_every=7).key()
+    assert training().key() == training(checkpoint_every=7, samples_every=9, tensorboard=True).key()
     assert training().key() == training(batch=16).key()  # its default, said aloud
     assert synthesis().key() == synthesis(batch=1).key()
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"steps": 11}, {"net": SmallNet()}, {"seed": 1}, {"device": "cuda"}, {"dtype": "bf16"}, {"crop": 64}],
+    [
+        {"steps": 11},
+        {"net": SmallNet()},
+        {"net": LargeNet(scale_shift=True)},
+        {"lr_schedule": "constant"},
+        {"crop": 64},
+        {"seed": 1},
+        {"device": "cuda"},
+        {"dtype": "bf16"},
+        {"accumulate": 2},
+        {"processes": 2},
+    ],
 )
 def test_a_key_moves_with_what_changes_the_result(changes):
     assert training().key() != training(**changes).key()
@@ -65,6 +77,7 @@ def test_keys_are_pinned():
 def test_what_is_shipped_is_found_from_any_machine():
     here, there = training(), training(device="cuda", dtype="bf16")
     assert here.key(any_machine=True) == there.key(any_machine=True)
+    assert here.key(any_machine=True) == training(accumulate=2, processes=4).key(any_machine=True)
     assert here.key(any_machine=True) != training(steps=11).key(any_machine=True)
     above = synthesis(), synthesis(large=there, device="cuda")
     assert above[0].key(any_machine=True) == above[1].key(any_machine=True)
@@ -96,6 +109,9 @@ def test_settings_survive_a_file(stage):
         "denoiser": synthetic.large,
         "synthetic": synthetic,
         "fidelity": profile.fidelity(synthetic),
+        "released": profile.released(synthetic),
+        "released_fidelity": profile.fidelity(profile.released(synthetic)),
+        "receptive_field": ReceptiveField(denoiser=synthetic.large, device="cpu"),
         "segmenter": evaluation.segmenter,
         "evaluation": evaluation,
     }[stage.stage]

@@ -24,7 +24,11 @@ from defectlib.store import UNFINISHED, provenance
 
 def run(settings: Synthesis, inputs: Mapping[str, Path], out: Path) -> None:
     """The stage: sample ``settings.count`` pairs into the dataset folder ``out/dataset``."""
-    pipeline = assemble(inputs["large"], inputs["small"], settings.device)
+    write_pairs(assemble(inputs["large"], inputs["small"], settings.device), settings, out)
+
+
+def write_pairs(pipeline: DefectGenPipeline, settings: Synthesis, out: Path) -> None:
+    """Sample ``settings.count`` pairs with ``pipeline`` into ``out/dataset``, going on where a kill left off."""
     trained_on = load_train(settings.large.data)[0]
     size = settings.size or trained_on.image.shape[0]
     record = {"source": "Defect-Gen", **provenance(settings)}
@@ -43,9 +47,11 @@ def run(settings: Synthesis, inputs: Mapping[str, Path], out: Path) -> None:
     write_dataset(out / settings.dataset, samples, provenance=record)
 
 
-def assemble(large: Path, small: Path, device: str = "cpu") -> DefectGenPipeline:
+def assemble(
+    large: Path, small: Path, device: str = "cpu", kind: type[DefectGenPipeline] = DefectGenPipeline
+) -> DefectGenPipeline:
     """The pipeline of two finished denoiser artifacts."""
-    pipeline = DefectGenPipeline(load_denoiser(large), load_denoiser(small), schedule())
+    pipeline = kind(load_denoiser(large), load_denoiser(small), schedule())
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(configure(device))
 

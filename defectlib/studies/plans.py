@@ -12,6 +12,8 @@ from defectlib.profiles import load_profile
 from defectlib.studies.boost import Boost
 from defectlib.studies.generation import Playground, Regimes, SwitchStep
 from defectlib.studies.own import OwnDefects, own_defects
+from defectlib.studies.receptive_field import Fields
+from defectlib.studies.released import ReleasedCode
 from defectlib.studies.study import Study
 
 
@@ -52,6 +54,11 @@ def playground(profile: str = "smoke", product: str = "softgel", **_: Any) -> Pl
     return Playground(load_profile(profile), product=known_product(product))
 
 
+def receptive_field(profile: str = "smoke", product: str = "softgel", **_: Any) -> Fields:
+    """The receptive field of each net, and what its size does."""
+    return Fields(load_profile(profile), product=known_product(product))
+
+
 def own(
     profile: str = "smoke",
     data: str | None = None,
@@ -64,6 +71,13 @@ def own(
     return own_defects(load_profile(profile), data, count=count, shots=shots, model=known_model(model))
 
 
+def released_code(
+    profile: str = "smoke", product: str = "softgel", switch_steps: list[int] | None = None, **_: Any
+) -> ReleasedCode:
+    """The released code's path beside the paper's."""
+    return ReleasedCode(load_profile(profile), product=known_product(product), switch_steps=_tuple(switch_steps))
+
+
 #: Notebook → its study; None for a notebook that builds nothing.
 STUDIES: dict[str, Callable[..., Study] | None] = {
     "01_datasets": None,
@@ -73,6 +87,8 @@ STUDIES: dict[str, Callable[..., Study] | None] = {
     "05_synthetic_boost": boost,
     "06_playground": playground,
     "07_your_own_defects": own,
+    "08_receptive_field": receptive_field,
+    "09_released_code": released_code,
 }
 NOTEBOOKS: tuple[str, ...] = tuple(STUDIES)
 

@@ -23,6 +23,9 @@ RUNNERS: dict[str, Runner] = {
     "denoiser": _runner("defectlib.defectgen.training"),
     "synthetic": _runner("defectlib.defectgen.synthesis"),
     "fidelity": _runner("defectlib.defectgen.fidelity"),
+    "released": _runner("defectlib.defectgen.released"),
+    "released_fidelity": _runner("defectlib.defectgen.fidelity"),
+    "receptive_field": _runner("defectlib.defectgen.receptive_field"),
     "segmenter": _runner("defectlib.segmentation.training"),
     "evaluation": _runner("defectlib.segmentation.evaluation"),
 }

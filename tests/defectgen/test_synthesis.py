@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from defectlib.config import DenoiserTraining, Fidelity
+from defectlib.config import DenoiserTraining
 from defectlib.data.folder import read_dataset
 from defectlib.data.verify import check
-from defectlib.defectgen import fidelity, synthesis, training
+from defectlib.defectgen import synthesis, training
 from defectlib.defectgen.shipping import ship_denoiser
 from defectlib.errors import UserError
 from defectlib.store import UNFINISHED, Store
@@ -88,31 +88,6 @@ def test_a_shipped_net_is_half_the_size_and_samples_nearly_the_same(store, input
 
 
 # Fidelity -----------------------------------------------------------------------------------------------------------
-
-
-def test_distances_agree_with_their_definition():
-    rng = np.random.default_rng(0)
-    a, b = rng.random((3, 12)), rng.random((4, 12))
-    expected = np.sqrt(((a[:, None] - b[None]) ** 2).mean(axis=2))
-    np.testing.assert_allclose(fidelity.pairwise_rms(a, b), expected, atol=1e-7)
-
-
-def test_copies_are_seen_as_copies(samples):
-    found = fidelity.measure(samples, samples)
-    assert found["nearest_mean"] == pytest.approx(0, abs=1e-6)
-    assert found["nearest_training"] == list(range(len(samples)))
-    assert found["spread"] == pytest.approx(found["training_spread"])
-    assert found["training_nearest_mean"] > 0.01
-    assert found["defect_free"] == 0
-    assert found["types_share"] == found["training_types_share"]
-    assert set(found["types_area"]) == set(samples[0].classes)
-
-
-def test_the_stage_writes_what_it_measures(store, tmp_path):
-    fidelity.run(Fidelity(synthetic=SYNTHETIC), {"synthetic": store.find(SYNTHETIC)}, tmp_path)
-    found = json.loads((tmp_path / "fidelity.json").read_text())
-    assert found["pairs"] == SYNTHETIC.count
-    assert len(found["nearest_training"]) == SYNTHETIC.count
 
 
 def test_everything_is_deterministic(inputs):
