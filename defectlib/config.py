@@ -24,6 +24,9 @@ from defectlib.errors import UserError, unknown
 Device = Literal["cpu", "cuda"]
 Dtype = Literal["fp32", "bf16"]
 
+T = 1000
+"""Timesteps of the forward process: what t, and the switch step u, are counted in."""
+
 
 class Settings(BaseModel):
     """A frozen record of values; unknown keys are rejected with the nearest valid name."""
@@ -146,6 +149,7 @@ class LargeNet(Settings):
     blocks: int = Field(1, ge=1)  # residual blocks per resolution
     attention: tuple[int, ...] = (2, 3)  # resolutions (0 = highest) with self-attention
     fold: int = Field(2, ge=1)  # pixel-unshuffle factor: trades resolution for channels before the first layer
+    scale_shift: bool = False  # the timestep scales features as well as shifting them, as in the release
 
     def check_side(self, what: str, side: int | None) -> None:
         """Refuse a ``side`` in pixels that does not survive folding and halving at every resolution but the last.
@@ -180,25 +184,45 @@ class SmallNet(Settings):
 Net = Annotated[LargeNet | SmallNet, Field(discriminator="kind")]
 
 
+#: ``cosine``: a short linear rise, then a cosine to zero; ``constant``: neither, as in the release.
+LrSchedule = Literal["cosine", "constant"]
+
+
 class DenoiserTraining(Stage):
     """One of the two denoisers, trained on the training images of ``data``."""
 
     stage: ClassVar[str] = "denoiser"
-    unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
+    unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "samples_every", "tensorboard"})
+    #: How the work is divided is like the device: it changes rounding and nothing else.
+    machine_fields: ClassVar[frozenset[str]] = Stage.machine_fields | {"accumulate", "processes"}
 
     data: Data
     net: Net
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=1)  # images (or crops) per step
     crop: int | None = Field(None, ge=32)  # pixels a side of random training crops; None trains on whole images
-    lr: float = Field(1e-3, gt=0)  # decays to zero along a cosine
+    lr: float = Field(1e-3, gt=0)
+    lr_schedule: LrSchedule = "cosine"
     weight_decay: float = Field(2e-3, ge=0)
     ema: float = Field(0.998, gt=0, lt=1)  # decay of the averaged weights, which are the ones that sample
     mask_weight: float = Field(2.0, gt=0)  # weight of the mask channels in the loss
+    accumulate: int = Field(1, ge=1)  # parts that a batch is worked through in, one after another: saves memory
+    processes: int = Field(1, ge=1)  # that share each batch, on CUDA one per GPU: saves time
     checkpoint_every: int = Field(250, ge=1)  # steps
+    samples_every: int = Field(0, ge=0)  # steps between grids of samples from this net alone; 0: none
+    tensorboard: bool = False  # write a TensorBoard log of the loss, the learning rate and the images per second
     seed: int = 0
     device: Device = "cpu"
     dtype: Dtype = "fp32"
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> DenoiserTraining:
+        if self.batch % (self.accumulate * self.processes):
+            raise UserError(
+                f"setting 'batch' is {self.batch}, which {self.processes} process(es) with {self.accumulate} part(s) "
+                "each cannot share evenly; make it a multiple of processes × accumulate"
+            )
+        return self
 
     @model_validator(mode="after")
     def _side_fits(self) -> DenoiserTraining:
@@ -221,7 +245,7 @@ class Synthesis(Stage):
 
     large: DenoiserTraining
     small: DenoiserTraining
-    switch_step: int = Field(400, ge=0, le=1000)  # u: the large net acts at t >= u, the small one below
+    switch_step: int = Field(400, ge=0, le=T)  # u: the large net acts at t >= u, the small one below
     num_inference_steps: int = Field(50, ge=1)  # network calls per image
     sampler: Sampler = "ddim"
     count: int = Field(ge=1)  # pairs
@@ -244,6 +268,7 @@ class Fidelity(Stage):
     """How far synthetic pairs are from the training images, and from each other."""
 
     stage: ClassVar[str] = "fidelity"
+    version: ClassVar[int] = 2
 
     synthetic: Synthesis
 
@@ -270,7 +295,7 @@ class ReceptiveField(Stage):
     stage: ClassVar[str] = "receptive_field"
 
     denoiser: DenoiserTraining
-    images: int = Field(8, ge=2)  # training images that the net is looked at with
+    images: int = Field(5, ge=2)  # training images that the net is looked at with
     timesteps: tuple[int, ...] = (100, 300, 500, 700, 900)
     seed: int = 0
     device: Device = "cpu"

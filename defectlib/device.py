@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import shutil
+
 import torch
 
 from defectlib.errors import UserError
-from defectlib.runtime import child_seed
+from defectlib.runtime import child_seed, say
+
+COMPILE_FROM = 2000
+"""Steps from which on a network is compiled for CUDA: compiling costs a minute or two before the first step."""
 
 
-def resolve_device(name: str = "auto") -> str:
-    """``cpu`` or ``cuda``, from ``auto``, ``cpu`` or ``cuda``.
-
-    Raises:
-        UserError: ``cuda`` is asked for and this machine has none.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device 'cuda' is asked for, but torch sees no CUDA device here; use 'cpu' or 'auto'")
-    if name not in ("cpu", "cuda"):
-        raise UserError(f"unknown device '{name}': known are auto, cpu, cuda")
-    return name
-
-
-def configure(device: str) -> torch.device:
-    """Set every arithmetic flag in one place and return the torch device.
+def configure(name: str) -> torch.device:
+    """The torch device called ``name``, ``cpu`` or ``cuda``, with every arithmetic flag set, here alone.
 
     CPU: oneDNN as it is. CUDA: TF32 for convolutions and products, algorithms chosen once per shape.
 
     Raises:
-        UserError: See :func:`resolve_device`; plans ask the machine, not torch, whether it has a GPU.
+        UserError: ``cuda``, where torch sees none. (Plans ask the machine, not torch, whether it has a GPU.)
     """
-    device = resolve_device(device)
-    if device == "cuda":
+    if name == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError(
+                "device 'cuda' is asked for, but torch sees no CUDA device here; use 'cpu', or install torch with CUDA"
+            )
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
-    return torch.device(device)
+    return torch.device(name)
 
 
 def generator(root: int, *names: str | int, device: str | torch.device = "cpu") -> torch.Generator:
@@ -47,3 +42,23 @@ def generator(root: int, *names: str | int, device: str | torch.device = "cpu") 
 def autocast(device: torch.device, dtype: str) -> torch.autocast:
     """Mixed precision as the settings ask: ``fp32`` (off) or ``bf16``."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == "bf16")
+
+
+def upload(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """``tensor`` on ``device``; towards a GPU through pinned memory, so that the host need not wait for it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+def compiled(network: torch.nn.Module, device: torch.device, steps: int) -> torch.nn.Module:
+    """``network``, compiled where ``steps`` of it on ``device`` are worth that; the weights are shared.
+
+    On a CPU it never is (60 to 180 s for a gain of 10 to 20 %). torch writes its CUDA kernels with Triton, which needs
+    a C compiler: where either is missing, the network is used as it is.
+    """
+    if device.type != "cuda" or steps < COMPILE_FROM:
+        return network
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    if importlib.util.find_spec("triton") is None or compiler is None:
+        say("training without torch.compile, which needs Triton and a C compiler (gcc or clang)")
+        return network
+    return torch.compile(network, dynamic=False)

@@ -22,6 +22,7 @@ from defectlib.config import (
     Evaluation,
     Fidelity,
     LargeNet,
+    LrSchedule,
     Net,
     ReleasedFidelity,
     ReleasedSynthesis,
@@ -40,12 +41,20 @@ PROFILES = REPOSITORY / "notebooks" / "profiles"
 
 
 class NetBudget(Settings):
-    """How one of the two denoisers is trained."""
+    """How one of the two denoisers is trained: fields of :class:`~defectlib.config.DenoiserTraining`."""
 
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=1)
     lr: float = Field(1e-3, gt=0)
+    lr_schedule: LrSchedule = "cosine"
+    weight_decay: float = Field(2e-3, ge=0)
     ema: float = Field(0.998, gt=0, lt=1)
+    mask_weight: float = Field(2.0, gt=0)
+    accumulate: int = Field(1, ge=1)
+    processes: int = Field(1, ge=1)
+    checkpoint_every: int = Field(250, ge=1)
+    samples_every: int = Field(0, ge=0)
+    tensorboard: bool = False
 
 
 class OwnBudget(Settings):

@@ -12,7 +12,7 @@ import pytest
 from defectlib.runtime import PACKAGE_ROOT
 
 CORE = {"errors", "runtime", "config", "store"}
-TORCH = {"device", "torchvision_shim"}
+TORCH = {"checkpoint", "device", "torchvision_shim"}
 SETTINGS = CORE | {"profiles"}
 
 #: What each module or subpackage of defectlib may import of the others. `data` sits on the core, `defectgen` and
@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "profiles": {"errors", "runtime", "config", "data"},
     "torchvision_shim": set(),
     "device": {"errors", "runtime"},
+    "checkpoint": set(),
     "metrics": {"errors", "runtime"},
     "data": CORE,
     "defectgen": CORE | TORCH | {"data"},

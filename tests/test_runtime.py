@@ -42,13 +42,28 @@ def test_progress_in_a_log_is_lines_without_control_characters(capsys, monkeypat
 
 
 def test_devices_are_resolved_or_refused():
-    assert device.resolve_device("cpu") == "cpu"
-    assert device.resolve_device("auto") in ("cpu", "cuda")
-    with pytest.raises(UserError, match="unknown device 'gpu'"):
-        device.resolve_device("gpu")
+    assert device.configure("cpu") == torch.device("cpu")
     if not torch.cuda.is_available():
-        with pytest.raises(UserError, match="torch sees no CUDA device"):
-            device.resolve_device("cuda")
+        with pytest.raises(UserError, match="torch sees no CUDA device here; use 'cpu', or install torch with CUDA"):
+            device.configure("cuda")
+
+
+def test_only_long_trainings_on_a_gpu_are_compiled_and_only_where_that_is_possible(monkeypatch, capsys):
+    monkeypatch.delenv("DEFECTLIB_QUIET", raising=False)
+    network, cuda = torch.nn.Linear(2, 2), torch.device("cuda")
+    assert device.compiled(network, torch.device("cpu"), 10**6) is network
+    assert device.compiled(network, cuda, device.COMPILE_FROM - 1) is network
+    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: None)
+    assert device.compiled(network, cuda, 10**6) is network
+    assert (
+        capsys.readouterr().err
+        == "training without torch.compile, which needs Triton and a C compiler (gcc or clang)\n"
+    )
+    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setenv("CC", "cc")
+    compiled = device.compiled(network, cuda, 10**6)
+    assert compiled is not network
+    assert [id(weight) for weight in compiled.parameters()] == [id(weight) for weight in network.parameters()]
 
 
 def test_an_unknown_name_is_offered_its_nearest_whatever_its_case():

@@ -3,6 +3,22 @@
 Both are diffusers U-Nets. The large one has several resolutions, attention and a middle block, so every output sees
 the whole image. The small one has neither attention nor a middle block: its receptive field is a property of its
 layers, and is asked for in pixels.
+
+The release's nets and ours as the ``gpu`` profile asks for them, in weights and biases, with the channels of the
+release's configuration files (9 and 6); tests/defectgen/test_paper_setting.py computes both sides layer by layer:
+
+    ================================  ===========  ===========
+    kind of layer                      large net    small net
+    ================================  ===========  ===========
+    the release                       125,385,481   98,213,382
+    lowest resolution, on the way up            0   +6,490,368
+    ours                              125,385,481  104,703,750
+    ================================  ===========  ===========
+
+At its lowest resolution, diffusers' U-Net joins the last features of the way down to those they are made of, also
+where no middle block lies between: the first residual block on the way up takes in twice the channels (a 3×3
+convolution, a shortcut and a normalisation the wider). The release's small net does not join them there. The field
+of view stays the same. Normalisation groups differ too (8 here, 32 there), which takes no parameters.
 """
 
 from __future__ import annotations
@@ -37,6 +53,7 @@ class Denoiser(ModelMixin, ConfigMixin):
         attention: Resolutions (0 = highest) with self-attention.
         middle: Whether the lowest resolution has a middle block (with attention).
         fold: Pixel-unshuffle factor; every length inside, and the receptive field, grows by it.
+        scale_shift: Whether the timestep scales the features of a residual block as well as shifting them.
     """
 
     @register_to_config
@@ -48,6 +65,7 @@ class Denoiser(ModelMixin, ConfigMixin):
         attention: tuple[int, ...] = (),
         middle: bool = False,
         fold: int = 1,
+        scale_shift: bool = False,
     ) -> None:
         super().__init__()
         levels = range(len(widths))
@@ -59,8 +77,10 @@ class Denoiser(ModelMixin, ConfigMixin):
             down_block_types=tuple("AttnDownBlock2D" if i in attention else "DownBlock2D" for i in levels),
             up_block_types=tuple("AttnUpBlock2D" if i in attention else "UpBlock2D" for i in reversed(levels)),
             mid_block_type="UNetMidBlock2D" if middle else None,
+            resnet_time_scale_shift="scale_shift" if scale_shift else "default",
             attention_head_dim=16,
             norm_num_groups=8,
+            attn_norm_num_groups=8,  # in the middle block too, where diffusers would leave it out with scale_shift
         )
 
     @property
@@ -82,24 +102,6 @@ class Denoiser(ModelMixin, ConfigMixin):
         return functional.pixel_shuffle(self.unet(folded, timestep).sample, self.config.fold)
 
 
-def receptive_field(denoiser: Denoiser) -> float:
-    """Theoretical receptive field in pixels a side; infinite with attention or a middle block, which see everything.
-
-    A 3×3 convolution that works at scale s (in input pixels) adds 2s. Group normalisation is left out: its statistics
-    reach further, but carry no position.
-    """
-    if denoiser.config.middle or denoiser.config.attention:
-        return float("inf")
-    blocks, levels = denoiser.config.blocks, len(denoiser.config.widths)
-    # Two convolutions in each of `blocks` residual blocks down and `blocks + 1` up, and the input and output layers.
-    convolutions = [2 * (2 * blocks + 1) for _ in range(levels)]
-    convolutions[0] += 2
-    # A down-sampling convolution reads at the finer scale; the one after up-sampling does too.
-    for level in range(levels - 1):
-        convolutions[level] += 2
-    return denoiser.config.fold * (1 + sum(2 * n * 2**level for level, n in enumerate(convolutions)))
-
-
 def large_denoiser(net: LargeNet, channels: int) -> Denoiser:
     """The denoiser p_θ, which sees the whole image."""
     return Denoiser(
@@ -109,6 +111,7 @@ def large_denoiser(net: LargeNet, channels: int) -> Denoiser:
         attention=net.attention,
         middle=True,
         fold=net.fold,
+        scale_shift=net.scale_shift,
     )
 
 

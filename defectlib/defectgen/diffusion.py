@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diffusers import DDPMScheduler
 
-T = 1000
+from defectlib.config import T
 
 
 def schedule() -> DDPMScheduler:

@@ -18,11 +18,11 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
-from defectlib.config import RECEPTIVE_FIELDS, ReceptiveField, SmallNet
+from defectlib.config import RECEPTIVE_FIELDS, ReceptiveField, SmallNet, T
 from defectlib.data.encode import encode, stack
 from defectlib.data.loading import load_train
 from defectlib.defectgen.denoiser import Denoiser, build_denoiser
-from defectlib.defectgen.diffusion import T, schedule
+from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.training import load_denoiser
 from defectlib.device import configure, generator
 from defectlib.store import write_atomically

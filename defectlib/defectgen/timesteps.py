@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from defectlib.defectgen.diffusion import T
+from defectlib.config import T
 from defectlib.errors import UserError
 
 

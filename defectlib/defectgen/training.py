@@ -10,22 +10,26 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from diffusers.training_utils import EMAModel
+from torch import nn
 
 from defectlib import runtime
-from defectlib.config import DenoiserTraining
+from defectlib.checkpoint import read_checkpoint, write_checkpoint
+from defectlib.config import DenoiserTraining, T
 from defectlib.data.encode import IMAGE_CHANNELS, channels, encode, stack
 from defectlib.data.loading import load_train
 from defectlib.data.sample import Sample
-from defectlib.defectgen.checkpoint import read_checkpoint, write_checkpoint
 from defectlib.defectgen.crops import Crops
 from defectlib.defectgen.denoiser import Denoiser, build_denoiser
-from defectlib.defectgen.diffusion import T, schedule
-from defectlib.device import autocast, configure, generator
+from defectlib.defectgen.diffusion import schedule
+from defectlib.defectgen.journal import NOTHING, Journal, keep
+from defectlib.defectgen.team import Team, run_together
+from defectlib.device import autocast, compiled, configure, generator, upload
 from defectlib.store import UNFINISHED, write_atomically
 
 WARMUP = 100  # steps at most over which the learning rate rises
@@ -33,11 +37,15 @@ LOG_EVERY = 10  # steps between two points of the loss curve
 
 
 def run(settings: DenoiserTraining, inputs: Mapping[str, Path], out: Path) -> None:
-    """The stage: train on the training images of ``settings.data``; leaves ``net/`` and ``losses.json`` in ``out``."""
+    """The stage: train on the training images of ``settings.data``; leaves ``net/`` and ``losses.json`` in ``out``.
+
+    And, where the settings ask for them, ``log/`` and ``samples/``; see :mod:`defectlib.defectgen.journal`.
+    """
     samples = load_train(settings.data)
     denoiser, losses = train(settings, samples, out / UNFINISHED)
     denoiser.save_pretrained(out / "net")
     write_atomically(out / "losses.json", json.dumps(losses))
+    keep(out / UNFINISHED, out)
 
 
 def load_denoiser(artifact: Path) -> Denoiser:
@@ -47,13 +55,23 @@ def load_denoiser(artifact: Path) -> Denoiser:
 
 @dataclass
 class _State:
-    """What a checkpoint holds."""
+    """What a checkpoint holds, and the denoiser as it is called in training: compiled, or joined to a team's."""
 
     denoiser: Denoiser
+    network: nn.Module
     optimizer: torch.optim.AdamW
     ema: EMAModel
     step: int = 0
     losses: list[dict[str, float]] = field(default_factory=list)
+
+    def write(self, directory: Path) -> None:
+        progress = {"step": self.step, "ema_step": self.ema.optimization_step, "losses": self.losses}
+        write_checkpoint(directory, self.denoiser, self.optimizer, progress, self.ema.shadow_params)
+
+    def read(self, directory: Path) -> None:
+        if progress := read_checkpoint(directory, self.denoiser, self.optimizer, self.ema.shadow_params):
+            self.step, self.losses = progress["step"], progress["losses"]
+            self.ema.optimization_step = progress["ema_step"]
 
 
 def train(
@@ -64,76 +82,117 @@ def train(
     Returns:
         The denoiser with its averaged weights, and the loss curve: ``step``, ``loss``, ``seconds`` since the start
         (interruptions left out).
+
+    Raises:
+        UserError: The device, or as many of it as the settings ask for, is not there.
     """
     device = configure(settings.device)
-    state = _start(settings, len(samples[0].classes), device)
-    read_checkpoint(unfinished, state)
+    if settings.processes > 1:
+        # They leave a checkpoint of the last step; going on from it, nothing is left to be done here.
+        run_together(settings.processes, device, _train, settings, samples, unfinished)
+    state = _train(Team(), settings, samples, unfinished)
+    state.ema.copy_to(state.denoiser.parameters())
+    return state.denoiser.to(memory_format=torch.contiguous_format), state.losses
+
+
+def _train(team: Team, settings: DenoiserTraining, samples: tuple[Sample, ...], unfinished: Path) -> _State:
+    """Make the steps that are left to be made; in a team, this process's share of each."""
+    device = configure(settings.device)
+    state = _start(settings, len(samples[0].classes), device, team)
+    state.read(unfinished)
     batches = _Batches(settings, samples, device)
-    what = f"{settings.net.kind} net, {samples[0].product}"
-    bar = runtime.progress(settings.steps, what, initial=state.step)
+    bar = runtime.progress(settings.steps, f"{settings.net.kind} net, {samples[0].product}", initial=state.step)
+    journal = Journal(settings if team.writes else settings.model_copy(update=NOTHING), unfinished, state.step)
     clock = time.monotonic() - (state.losses[-1]["seconds"] if state.losses else 0)
-    running: list[float] = []
-    with bar:
+    running: list[torch.Tensor] = []
+    with bar, closing(journal):
         while state.step < settings.steps:
-            running.append(_step(settings, state, batches, device))
+            running.append(_step(settings, state, batches, team))
             bar.update()
-            if state.step % LOG_EVERY == 0 or state.step == settings.steps:
-                loss = sum(running) / len(running)
+            last = state.step == settings.steps
+            if state.step % LOG_EVERY == 0 or last:
+                # Read now and not at each step, so that the host prepares the next one while a GPU works on this.
+                loss = team.mean(sum(value.item() for value in running) / len(running))
                 seconds = round(time.monotonic() - clock, 1)
                 state.losses.append({"step": state.step, "loss": loss, "seconds": seconds})
                 bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+                journal.log(state.step, loss, learning_rate(settings, state.step - 1))
                 running.clear()
-            if state.step % settings.checkpoint_every == 0 and state.step < settings.steps:
-                write_checkpoint(unfinished, state)
-    state.ema.copy_to(state.denoiser.parameters())
-    return state.denoiser, state.losses
+            journal.sample(state.step, state.denoiser, state.ema, batches.shape)
+            if team.writes and (team.size > 1 if last else state.step % settings.checkpoint_every == 0):
+                state.write(unfinished)
+    return state
 
 
-def _start(settings: DenoiserTraining, defect_types: int, device: torch.device) -> _State:
+def _start(settings: DenoiserTraining, defect_types: int, device: torch.device, team: Team) -> _State:
+    cuda = device.type == "cuda"
     seed = runtime.child_seed(settings.seed, "init")
     denoiser = build_denoiser(settings.net, channels(defect_types), seed).to(device).train()
+    if cuda:
+        denoiser.to(memory_format=torch.channels_last)  # what tensor cores read convolutions in
     optimizer = torch.optim.AdamW(denoiser.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    return _State(denoiser, optimizer, EMAModel(denoiser.parameters(), decay=settings.ema))
+    ema = EMAModel(denoiser.parameters(), decay=settings.ema, foreach=cuda)
+    return _State(denoiser, compiled(team.join(denoiser), device, settings.steps), optimizer, ema)
 
 
 class _Batches:
-    """Batches of x_0 by step number, from images that are decoded once and stay on the device as uint8."""
+    """Batches of x_0 by step number, from images that are decoded once and stay on the device.
+
+    Attributes:
+        shape: Height and width of x_0.
+    """
 
     def __init__(self, settings: DenoiserTraining, samples: tuple[Sample, ...], device: torch.device) -> None:
         self.settings = settings
-        self.device = device
         self.defect_types = len(samples[0].classes)
         if settings.crop is None:
             self.x_0 = encode(*stack(samples), self.defect_types).to(device)
+            self.shape = tuple(self.x_0.shape[2:])
         else:
-            self.crops = Crops(samples, settings.crop)
+            self.crops = Crops(samples, settings.crop, device)
+            self.shape = (settings.crop, settings.crop)
 
     def __call__(self, step: int) -> torch.Tensor:
-        """x_0 (N, C, H, W) of training step ``step``."""
+        """x_0 (N, C, H, W) of training step ``step``, the whole batch."""
         draw = generator(self.settings.seed, "order", step)
         if self.settings.crop is not None:
-            return encode(*self.crops.draw(self.settings.batch, draw), self.defect_types).to(self.device)
-        return self.x_0[torch.randint(len(self.x_0), (self.settings.batch,), generator=draw)]
+            return encode(*self.crops.draw(self.settings.batch, draw), self.defect_types)
+        chosen = torch.randint(len(self.x_0), (self.settings.batch,), generator=draw)
+        return self.x_0[upload(chosen, self.x_0.device)]
 
 
-def _step(settings: DenoiserTraining, state: _State, batches: _Batches, device: torch.device) -> float:
+def _step(settings: DenoiserTraining, state: _State, batches: _Batches, team: Team) -> torch.Tensor:
+    """One step of the optimiser; the loss over this process's share of the batch."""
     for group in state.optimizer.param_groups:
-        group["lr"] = settings.lr * learning_rate_factor(state.step, settings.steps)
+        group["lr"] = learning_rate(settings, state.step)
     x_0 = batches(state.step)
+    # Drawn on the CPU, and for the whole batch: so the noise is the same on every device and in any team.
     noise = generator(settings.seed, "noise", state.step)
-    t = torch.randint(T, (len(x_0),), generator=noise).to(device)
-    epsilon = torch.randn(x_0.shape, generator=noise).to(device)
-    x_t = _SCHEDULE.add_noise(x_0, epsilon, t)
-    with autocast(device, settings.dtype):
-        prediction = state.denoiser(x_t, t)
-    loss = reconstruction_loss(prediction.float(), x_0, settings.mask_weight)
-    loss.backward()
+    t = torch.randint(T, (len(x_0),), generator=noise)
+    epsilon = torch.randn(x_0.shape, generator=noise)
+    parts = list(zip(*(team.own_parts(values, settings.accumulate) for values in (x_0, t, epsilon)), strict=True))
+    losses = []
+    for i, part in enumerate(parts, start=1):
+        with team.hold_back() if i < len(parts) else nullcontext():
+            loss = _loss(settings, state.network, *part) / len(parts)
+            loss.backward()
+        losses.append(loss.detach())
     torch.nn.utils.clip_grad_norm_(state.denoiser.parameters(), 1.0)
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
     state.ema.step(state.denoiser.parameters())
     state.step += 1
-    return loss.item()
+    return sum(losses)
+
+
+def _loss(
+    settings: DenoiserTraining, network: nn.Module, x_0: torch.Tensor, t: torch.Tensor, epsilon: torch.Tensor
+) -> torch.Tensor:
+    t = upload(t, x_0.device)
+    x_t = _SCHEDULE.add_noise(x_0, upload(epsilon, x_0.device), t)
+    with autocast(x_0.device, settings.dtype):
+        prediction = network(x_t, t)
+    return reconstruction_loss(prediction.float(), x_0, settings.mask_weight)
 
 
 def reconstruction_loss(prediction: torch.Tensor, x_0: torch.Tensor, mask_weight: float) -> torch.Tensor:
@@ -141,6 +200,13 @@ def reconstruction_loss(prediction: torch.Tensor, x_0: torch.Tensor, mask_weight
     squared = (prediction - x_0).square()
     image, mask = squared[:, :IMAGE_CHANNELS], squared[:, IMAGE_CHANNELS:]
     return (image.sum() + mask_weight * mask.sum()) / squared.numel()
+
+
+def learning_rate(settings: DenoiserTraining, step: int) -> float:
+    """The learning rate of step ``step``, counted from 0."""
+    if settings.lr_schedule == "constant":
+        return settings.lr
+    return settings.lr * learning_rate_factor(step, settings.steps)
 
 
 def learning_rate_factor(step: int, steps: int) -> float:

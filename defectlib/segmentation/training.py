@@ -24,6 +24,7 @@ from segmentation_models_pytorch.losses import MULTICLASS_MODE, DiceLoss
 from torch.nn import functional
 
 from defectlib import runtime
+from defectlib.checkpoint import read_checkpoint, write_checkpoint
 from defectlib.config import SegmenterTraining, Synthesis
 from defectlib.data import folder, loading
 from defectlib.data.sample import Sample
@@ -36,7 +37,6 @@ from defectlib.store import UNFINISHED, write_atomically
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
 LOSSES = "losses.json"
-CHECKPOINT = "checkpoint.safetensors"
 POLY_POWER = 0.9
 HEAVIEST_CLASS = 4.0
 """Greatest weight of a class in the cross-entropy, relative to the most frequent class."""
@@ -69,7 +69,8 @@ def run(settings: SegmenterTraining, inputs: Mapping[str, Path], out: Path) -> N
         "real": len(real),
         "synthetic": len(synthetic),
     }
-    write_atomically(out / WEIGHTS, save(_plain(model.state_dict())))
+    weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+    write_atomically(out / WEIGHTS, save(weights))
     write_atomically(out / LOSSES, json.dumps(losses))
     write_atomically(out / CARD, json.dumps(card, indent=1))
 
@@ -113,7 +114,8 @@ def fit(
     model = model.to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     criterion = Criterion(class_weights(pool.masks[: len(real)], len(classes) + 1).to(device))
-    start, losses = _resume(unfinished / CHECKPOINT, model, optimizer)
+    progress = read_checkpoint(unfinished, model, optimizer) or {"step": 0, "losses": []}
+    start, losses = progress["step"], progress["losses"]
     every = max(1, settings.steps // LOSS_POINTS)
 
     bar = runtime.progress(settings.steps, f"training {settings.model}", initial=start)
@@ -130,7 +132,7 @@ def fit(
                 bar.set_postfix(loss=f"{value:.3f}", refresh=False)
             bar.update()
             if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
-                _checkpoint(unfinished / CHECKPOINT, model, optimizer, step + 1, losses)
+                write_checkpoint(unfinished, model, optimizer, {"step": step + 1, "losses": losses})
     return model.cpu().eval(), losses
 
 
@@ -241,43 +243,3 @@ def class_weights(masks: Sequence[torch.Tensor], classes: int) -> torch.Tensor:
     """
     pixels = sum(torch.bincount(mask.flatten().cpu(), minlength=classes) for mask in masks).double()
     return (pixels.max() / pixels).sqrt().clamp(max=HEAVIEST_CLASS).float()
-
-
-# Checkpoints --------------------------------------------------------------------------------------------------------
-
-
-def _plain(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _checkpoint(
-    path: Path, model: Segmenter, optimizer: torch.optim.Optimizer, step: int, losses: list[list[float]]
-) -> None:
-    """Weights, optimizer state, step and loss curve in one file, so that they cannot disagree."""
-    moments = {
-        f"optimizer.{number}.{name}": value
-        for number, state in optimizer.state_dict()["state"].items()
-        for name, value in state.items()
-    }
-    weights = {f"model.{name}": value for name, value in model.state_dict().items()}
-    path.parent.mkdir(exist_ok=True)
-    write_atomically(path, save(_plain(weights | moments), {"progress": json.dumps({"step": step, "losses": losses})}))
-
-
-def _resume(path: Path, model: Segmenter, optimizer: torch.optim.Optimizer) -> tuple[int, list[list[float]]]:
-    """Load a checkpoint, if there is one that can be read, and return the next step and the loss curve so far."""
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-            progress = json.loads(file.metadata()["progress"])
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
-        return 0, []  # cut in half, it is as good as none
-    model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")})
-    for number, weight in enumerate(model.parameters()):
-        prefix = f"optimizer.{number}."
-        state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-        # The fused step walks weight and moments in memory order, so the moments take the weight's layout.
-        optimizer.state[weight] = {
-            name: torch.empty_like(weight).copy_(t) if t.ndim else t.to(weight.device) for name, t in state.items()
-        }
-    return progress["step"], progress["losses"]

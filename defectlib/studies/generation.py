@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from defectlib.config import Data, Fidelity, Stage, Synthesis
+from defectlib.config import Data, Fidelity, Stage, Synthesis, T
 from defectlib.data.loading import load_train
 from defectlib.data.sample import Sample
 from defectlib.store import read_provenance
 from defectlib.studies.study import Study
-
-T = 1000
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""Checkpoints of a training in progress: safetensors for the tensors, its metadata for the rest, one atomic file.
+
+Tensors go to the file in the plain layout and come back in that of the weights they belong to (channels last, say): a
+fused optimiser walks weight and moments in memory order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+FILE = "checkpoint.safetensors"
+
+
+def write_checkpoint(
+    directory: Path,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Mapping[str, Any],
+    averages: Sequence[torch.Tensor] = (),
+) -> None:
+    """Replace the checkpoint in ``directory``; a kill at any moment leaves the old one or the new one.
+
+    Args:
+        progress: What else is to be found again, as JSON: the steps done, the loss curve.
+        averages: Averaged weights, in the order of the network's parameters.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = {f"net.{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"ema.{i}": value for i, value in enumerate(averages)}
+    for i, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
+    copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    partial = directory / f".{FILE}.{os.getpid()}"
+    try:
+        save_file(copies, partial, metadata={"about": json.dumps(dict(progress))})
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(directory / FILE)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_checkpoint(
+    directory: Path,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    averages: Sequence[torch.Tensor] = (),
+) -> dict[str, Any] | None:
+    """Bring network, optimiser and averages to where the checkpoint in ``directory`` left off; its ``progress``.
+
+    None, and nothing changed, if there is none. One that cannot be read (cut in half by a full disk, say) is as good
+    as none: training starts again.
+    """
+    try:
+        with safe_open(directory / FILE, framework="pt") as file:
+            progress = json.loads(file.metadata()["about"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        return None
+    network.load_state_dict(_below("net.", tensors))
+    for i, average in enumerate(averages):
+        average.data.copy_(tensors[f"ema.{i}"])
+    for i, weight in enumerate(network.parameters()):
+        moments = _below(f"optimizer.{i}.", tensors)
+        optimizer.state[weight] = {name: _like(weight, value) for name, value in moments.items()}
+    return progress
+
+
+def _below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _like(weight: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """``value`` where ``weight`` is, and laid out as it is; a count of steps has no layout."""
+    return torch.empty_like(weight).copy_(value) if value.ndim else value.to(weight.device)
