@@ -136,9 +136,9 @@ def _distinct(texts: Iterable[str]) -> list[str]:
 
 
 def _describe(data: Any) -> str:
+    if data.kind == "folder":
+        return f"folder {data.root.name}, split {data.split}, content {data.digest[:12]}"
+    images = f"training images: {data.shots} of each defect type"
     if data.kind == "embedded":
-        images = f"training images: {data.shots} of each defect type"
         return f"procedural {data.product}, {data.size} px, {images}, seed {data.seed}"
-    if data.kind == "published":
-        return f"{data.dataset}, {data.product}, {data.size} px, {data.shots} training images of each defect type"
-    return f"folder {data.root.name}, split {data.split}, content {data.digest[:12]}"
+    return f"{data.dataset}, {data.product}, {data.size} px, {images} where its publishers divide nothing"

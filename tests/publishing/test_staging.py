@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from defectlib.config import DenoiserTraining, EmbeddedData, SmallNet, Synthesis
+from defectlib.data.sources.manifest import published_data
 from defectlib.errors import UserError
 from defectlib.publishing import PublishingError, notebooks, staging
 from defectlib.publishing.runner import run_notebook
@@ -35,6 +36,13 @@ def test_the_box_tells_profile_data_device_and_seeds_of_all_that_was_read():
     assert "`0123abc`" in text
     assert "2024-09-30T12:00:00Z" in text
     assert "61 s" in text
+
+
+def test_the_box_names_a_published_dataset():
+    data = published_data("mvtec_ad", "screw", size=256, shots=5)
+    training = DenoiserTraining(data=data, net=SmallNet(), steps=1)
+    text = staging.provenance_box(RECORD, [training]).source
+    assert "mvtec_ad, screw, 256 px, training images: 5 of each defect type where its publishers divide nothing" in text
 
 
 def test_the_box_names_the_gpu():
