@@ -150,6 +150,9 @@ def convert_command(
         int | None, typer.Option(min=32, max=4096, help="Squash to this side, pixels; 256 in the paper.")
     ] = None,
     good: Annotated[bool, typer.Option("--good", help="Also write images free of defects.")] = False,
+    shots: Annotated[
+        int, typer.Option(min=1, help="Training images per type of the split, where the publishers divide nothing.")
+    ] = 5,
 ) -> None:
     """Write a product of a published dataset in the one layout, which `augment` and everything that trains reads.
 
@@ -157,7 +160,7 @@ def convert_command(
     """
     from defectlib.data.convert import convert
 
-    print(f"{convert(_open(name, root), product, out, size=size, good=good)} images in {out}")
+    print(f"{convert(_open(name, root), product, out, size=size, good=good, shots=shots)} images in {out}")
 
 
 @app.command("download")

@@ -9,17 +9,21 @@ from pathlib import Path
 from defectlib import runtime
 from defectlib.data import folder
 from defectlib.data.describe import describe
+from defectlib.data.loading import folder_data
 from defectlib.data.published import labelled_rows, publishers_split, squash
 from defectlib.data.sample import Sample
 from defectlib.data.sources.source import Row, Source
+from defectlib.errors import UserError
 
 
-def convert(source: Source, product: str, out: Path, *, size: int | None = None, good: bool = False) -> int:
+def convert(
+    source: Source, product: str, out: Path, *, size: int | None = None, good: bool = False, shots: int = 5
+) -> int:
     """Write the labelled images of one product as a dataset folder, and say how many they are.
 
     Synthetic pairs and images without annotation stay behind. A split of the publishers that has labelled defects on
-    both sides is kept as ``splits/default.json``; where there is none, the stages that train divide the folder.
-    Captions are the publishers', or say what is in the mask.
+    both sides is kept as ``splits/default.json``; where there is none, ``splits/shots-N.json`` is the authors'
+    protocol, if every type has images enough for it. Captions are the publishers', or say what is in the mask.
 
     Args:
         source: The dataset.
@@ -27,6 +31,7 @@ def convert(source: Source, product: str, out: Path, *, size: int | None = None,
         out: Folder to write; must not hold anything yet.
         size: Side in pixels to which images and masks are squashed, as the release does; None keeps their size.
         good: Also write images that are free of defects.
+        shots: Training images of each defect type, where the publishers divide nothing (tracker #7 of the release).
 
     Raises:
         UserError: The product is not there, it has no labelled image, a file is damaged, or ``out`` is in the way.
@@ -36,6 +41,11 @@ def convert(source: Source, product: str, out: Path, *, size: int | None = None,
     split = publishers_split(chosen)
     beside = {"splits/default.json": asdict(split)} if split else {}
     folder.write_dataset(out, _samples(source, product, chosen, size), provenance=record, beside=beside)
+    if split is None:
+        try:
+            folder_data(out, shots=shots)
+        except UserError as error:
+            runtime.say(f"{out}: no split of {shots} images of each type was made: {error}")
     return len(chosen)
 
 

@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 
 from defectlib import config
+from defectlib.data.convert import convert
 from defectlib.data.loading import load
 from defectlib.data.published import read_published
 from defectlib.data.sources.manifest import read_manifest
 from defectlib.data.sources.source import open_source
+from defectlib.data.split import Split
 from defectlib.profiles import load_profile
 from defectlib.studies import plans
 from tests.data.miniatures import message
@@ -67,6 +69,23 @@ def test_masks_keep_their_place_when_squashed(home):
     assert np.allclose([rows.min() / 64, rows.max() / 64], [4 / 30, 19 / 30], atol=0.04)
     assert np.allclose([columns.min() / 64, columns.max() / 64], [5 / 40, 14 / 40], atol=0.04)
     assert set(np.unique(sample.mask)) == {0, source.classes["hazelnut"].index(sample.present[0]) + 1}
+
+
+def test_converted_with_the_authors_split(home, tmp_path):
+    source = open_source("mvtec_ad", home / "mvtec_ad")
+    convert(source, "hazelnut", tmp_path / "out", size=64)
+    split = Split.read(tmp_path / "out" / "splits" / "shots-5.json")
+    dataset = load(load_profile("cpu").data("mvtec_ad/hazelnut"))
+    assert set(split.train) == {sample.key for sample in dataset.train}
+    assert set(split.eval) == {sample.key for sample in dataset.eval}
+
+
+def test_converted_without_a_split_where_a_type_is_too_rare(home, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("DEFECTLIB_QUIET", raising=False)
+    source = open_source("mvtec_ad", home / "mvtec_ad")
+    assert convert(source, "hazelnut", tmp_path / "out", shots=6) == 28
+    assert not (tmp_path / "out" / "splits").exists()
+    assert "no split of 6 images of each type was made: class 'crack' has 7 images" in capsys.readouterr().err
 
 
 def test_too_few_images_of_a_type(home):
