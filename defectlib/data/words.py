@@ -10,11 +10,15 @@ _QUALITIES = {"bent", "broken", "combined", "dirty", "large", "messy", "misplace
 #: ... or name what is not counted by "a" and "two".
 _SUBSTANCES = {"contamination", "fiber", "glue", "liquid", "oil", "rust", "tarnish"}
 _FEATURES = {"color", "friction", "teeth", "texture"}
+#: Class names that are a verdict on the image and name no kind of defect.
+_VERDICTS = {"bad", "defect", "defective", "ko"}
 
 
 def noun(class_name: str) -> str:
     """A class name as a noun that can be counted: ``oil_stain`` is an oil stain, ``bent`` a bent area."""
     words = class_name.replace("_", " ").strip()
+    if words.lower() in _VERDICTS:
+        return "defect"
     return f"{words} area" if words.split(" ")[-1].lower() in _QUALITIES | _SUBSTANCES | _FEATURES else words
 
 

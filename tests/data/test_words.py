@@ -17,6 +17,8 @@ from defectlib.data import words
         ("bent", "a bent area", "bent areas"),
         ("broken_large", "a broken large area", "broken large areas"),
         ("metal_contamination", "a metal contamination area", "metal contamination areas"),
+        ("defective", "a defect", "defects"),
+        ("ko", "a defect", "defects"),
         ("split_teeth", "a split teeth area", "split teeth areas"),
     ],
 )
