@@ -366,15 +366,19 @@ def test_what_a_cut_left_damaged_is_made_again(store, tmp_path, monkeypatch, cap
 ADVICE = "free some space and run the same command again to go on"
 
 
+def told_of_a_full_disk(status, out, err):
+    assert (status, out) == (2, "")
+    assert err.startswith("the disk is full (")
+    assert err.endswith(f"; {ADVICE}\n")
+    assert err.count("\n") == 1
+
+
 def test_a_full_disk_under_the_store_is_one_line_and_the_next_run_goes_on(tmp_path, monkeypatch, capsys):
     words = ("train-generator", *SMOKE)
     with small_disk(tmp_path / "disk", "128k") as disk:  # the net alone takes 215 kB
         monkeypatch.setenv("DEFECTLIB_STORE", str(disk))
         status, out, err = run(monkeypatch, capsys, *words)
-        assert (status, out) == (2, "")
-        assert err.startswith("the disk is full (")
-        assert err.endswith(f"; {ADVICE}\n")
-        assert err.count("\n") == 1
+        told_of_a_full_disk(status, out, err)
         assert not (disk / "denoiser").exists()
         assert not [path for path in disk.rglob("*.safetensors*") if path.is_file()]
         resize(disk, "1m")
@@ -403,10 +407,7 @@ def test_a_disk_that_fills_while_a_set_is_written(tmp_path, monkeypatch, capsys)
     with small_disk(tmp_path / "disk", "2200k") as disk:  # what is unfinished fits, the pictures do not
         monkeypatch.setenv("DEFECTLIB_STORE", str(disk))
         status, out, err = run(monkeypatch, capsys, *words)
-        assert (status, out) == (2, "")
-        assert err.startswith("the disk is full (")
-        assert err.endswith(f"; {ADVICE}\n")
-        assert err.count("\n") == 1
+        told_of_a_full_disk(status, out, err)
         assert not (disk / "synthetic").exists()
         assert not list(disk.glob("work/synthetic-*/.dataset*"))
     assert not (tmp_path / "pairs").exists()

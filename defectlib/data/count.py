@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from defectlib.data.pixels import threaded
-from defectlib.data.sources.source import SYNTHETIC, UNLABELLED, Row, Source
+from defectlib.data.sources.source import SYNTHETIC, UNLABELLED, Row, Source, rows
 from defectlib.data.split import class_pixels
 
 
@@ -46,15 +46,8 @@ def survey(source: Source) -> pd.DataFrame:
     Raises:
         UserError: A mask is damaged or not what the layout promises.
     """
-    return source.table.assign(
-        classes=pd.Series(
-            list(threaded(lambda row: _present(source, row), _rows(source), "counting")), source.table.index, object
-        )
-    )
-
-
-def _rows(source: Source) -> list[Row]:
-    return list(source.table.itertuples(index=False, name="Row"))
+    present = list(threaded(lambda row: _present(source, row), rows(source), "counting"))
+    return source.table.assign(classes=pd.Series(present, source.table.index, object))
 
 
 def _present(source: Source, row: Row) -> tuple[str, ...]:
@@ -86,6 +79,6 @@ def count(surveyed: pd.DataFrame, annotation: str) -> Counts:
 
 def by_product(surveyed: pd.DataFrame, annotation: str) -> pd.DataFrame:
     """:func:`count` of every product, indexed by its name, with the columns of :class:`Counts`."""
-    counts = {product: asdict(count(rows, annotation)) for product, rows in surveyed.groupby("product")}
+    counts = {product: asdict(count(part, annotation)) for product, part in surveyed.groupby("product")}
     columns = [field.name for field in fields(Counts)]
     return pd.DataFrame.from_dict(counts, orient="index", columns=columns).rename_axis("product")

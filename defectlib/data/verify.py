@@ -13,7 +13,7 @@ import pandas as pd
 from defectlib.data import folder
 from defectlib.data.folder import Listing
 from defectlib.data.pixels import MAX_CLASSES, read_image, read_mask, size_fault, threaded
-from defectlib.data.sources.source import GOOD, Row, Source
+from defectlib.data.sources.source import GOOD, Row, Source, rows
 from defectlib.data.split import Split, class_pixels
 from defectlib.data.twins import near_duplicates, thumbnail
 from defectlib.errors import UserError, UserErrors
@@ -108,12 +108,12 @@ def verify_source(source: Source) -> Report:
 
     Near-duplicates across the publishers' own split are warnings, and so is what the dataset is known to have wrong.
     """
-    rows = list(source.table.itertuples(index=False, name="Row"))
+    listed = rows(source)
     divided = source.table.groupby("product")["split"].nunique() > 1
-    looks = list(threaded(lambda row: _look_at(source, row, bool(divided[row.product])), rows, "checking"))
+    looks = list(threaded(lambda row: _look_at(source, row, bool(divided[row.product])), listed, "checking"))
     per_class, warnings = [], list(source.notes)
     for product, classes in source.classes.items():
-        shown = [(row, look) for row, look in zip(rows, looks, strict=True) if row.product == product]
+        shown = [(row, look) for row, look in zip(listed, looks, strict=True) if row.product == product]
         per_class.append(_per_class(classes, [look for _, look in shown]).assign(product=product))
         sides: dict[str, list[str]] = {}
         for row, _ in shown:
@@ -124,7 +124,7 @@ def verify_source(source: Source) -> Report:
         root=source.root,
         faults=(*source.faults, *(fault for look in looks for fault in look.faults)),
         warnings=tuple(warnings),
-        images=len(rows),
+        images=len(listed),
         **_counts(looks),
         per_class=pd.concat(per_class)[["product", "class", "images", "pixels"]] if per_class else pd.DataFrame(),
     )

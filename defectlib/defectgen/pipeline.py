@@ -81,12 +81,20 @@ class DefectGenPipeline(DiffusionPipeline):
         """
         height, width = (size, size) if isinstance(size, int) else size
         self._check_size(height, width)
-        large, small = two_stage_timesteps(switch_step, num_inference_steps)
+        large, small = self._timesteps(switch_step, num_inference_steps)
         shape = (len(generators), self.large.config.channels, height, width)
         x_t = randn_tensor(shape, generator=list(generators), device=self.device)
-        for denoiser, begin, count in ((self.large, 0, len(large)), (self.small, len(large), len(small))):
-            x_t = self._stage(denoiser, sampler, large + small, begin, count, x_t, generators, callback)
+        for denoiser, timesteps, begin, count in self._loops(large, small):
+            x_t = self._stage(denoiser, sampler, timesteps, begin, count, x_t, generators, callback)
         return DefectGenOutput(x=x_t, large_timesteps=large, small_timesteps=small)
+
+    def _timesteps(self, switch_step: int, num_inference_steps: int) -> tuple[list[int], list[int]]:
+        """The timesteps that each net is called at, in that order."""
+        return two_stage_timesteps(switch_step, num_inference_steps)
+
+    def _loops(self, large: list[int], small: list[int]) -> tuple[tuple[Denoiser, list[int], int, int], ...]:
+        """For each net, the loop that it is part of, where it takes over and how many steps it makes."""
+        return (self.large, large + small, 0, len(large)), (self.small, large + small, len(large), len(small))
 
     def _stage(
         self,

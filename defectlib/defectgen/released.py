@@ -12,15 +12,13 @@ step at t = 0 undoes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from diffusers.utils.torch_utils import randn_tensor
-
-from defectlib.config import ReleasedSynthesis, Sampler, T
+from defectlib.config import ReleasedSynthesis, T
+from defectlib.defectgen.denoiser import Denoiser
 from defectlib.defectgen.diffusion import schedule
-from defectlib.defectgen.pipeline import Callback, DefectGenOutput, DefectGenPipeline
+from defectlib.defectgen.pipeline import DefectGenPipeline
 from defectlib.defectgen.synthesis import assemble, write_pairs
 from defectlib.defectgen.timesteps import two_stage_timesteps
 
@@ -67,23 +65,9 @@ def remaining_variety(switch_step: int, deviation: float) -> float:
 class ReleasedPipeline(DefectGenPipeline):
     """:class:`DefectGenPipeline` along the path of the released code; from the same noise, so pairs can be compared."""
 
-    @torch.no_grad()
-    def __call__(
-        self,
-        size: int | tuple[int, int],
-        generators: Sequence[torch.Generator],
-        switch_step: int = 400,
-        num_inference_steps: int = 50,
-        sampler: Sampler = "ddim",
-        callback: Callback | None = None,
-    ) -> DefectGenOutput:
-        """Sample one pair per generator; arguments and errors are those of :class:`DefectGenPipeline`."""
-        height, width = (size, size) if isinstance(size, int) else size
-        self._check_size(height, width)
-        large, small = released_timesteps(switch_step, num_inference_steps)
-        shape = (len(generators), self.large.config.channels, height, width)
-        x = randn_tensor(shape, generator=list(generators), device=self.device)
-        for denoiser, timesteps in ((self.large, large), (self.small, small)):
-            # A loop of its own for each net, run to its end: the second is given the x_0 of the first as its x_t.
-            x = self._stage(denoiser, sampler, timesteps, 0, len(timesteps), x, generators, callback)
-        return DefectGenOutput(x=x, large_timesteps=large, small_timesteps=small)
+    def _timesteps(self, switch_step: int, num_inference_steps: int) -> tuple[list[int], list[int]]:
+        return released_timesteps(switch_step, num_inference_steps)
+
+    def _loops(self, large: list[int], small: list[int]) -> tuple[tuple[Denoiser, list[int], int, int], ...]:
+        """A loop of its own for each net, run to its end: the second is given the x_0 of the first as its x_t."""
+        return (self.large, large, 0, len(large)), (self.small, small, 0, len(small))

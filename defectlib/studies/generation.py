@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -69,20 +71,18 @@ class SwitchStep(Study):
         distance between two synthetic images; both in [0, 1]; ``defect_free``, share of empty masks; and the same of
         the training images, ``training_nearest`` and ``training_spread``.
         """
-        rows = []
-        for u in self.steps:
-            found = self.measures(u)
-            rows.append(
-                {
-                    "u": u,
-                    "nearest": found["nearest_mean"],
-                    "spread": found["spread"],
-                    "defect_free": found["defect_free"],
-                    "training_nearest": found["training_nearest_mean"],
-                    "training_spread": found["training_spread"],
-                }
-            )
-        return pd.DataFrame(rows)
+        return pd.DataFrame([{"u": u, **curve_point(self.measures(u))} for u in self.steps])
+
+
+def curve_point(found: Mapping[str, Any]) -> dict[str, float]:
+    """Of the measures of a synthetic set, those that :meth:`SwitchStep.table` shows, under its names."""
+    return {
+        "nearest": found["nearest_mean"],
+        "spread": found["spread"],
+        "defect_free": found["defect_free"],
+        "training_nearest": found["training_nearest_mean"],
+        "training_spread": found["training_spread"],
+    }
 
 
 @dataclass(frozen=True)

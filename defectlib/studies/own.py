@@ -89,13 +89,6 @@ class OwnDefects(Study):
             "provenance": provenance(self.comparison.with_synthetic[0]),
         }
 
-    def per_class(self) -> pd.DataFrame:
-        """By class: IoU in % without and with synthetic pairs, and how many of these show it."""
-        report = self.report()
-        table = 100 * pd.DataFrame(report["class_iou"]).rename_axis("class")
-        shown = [report["types_in_synthetic"].get(name, "") for name in table.index]  # background is no type
-        return table.assign(**{"pairs that show it": shown})
-
     def export(self, out: Path) -> dict[str, Any]:
         """Write the synthetic folder, and the report beside its images, to ``out``; it appears whole or not at all.
 
@@ -106,6 +99,16 @@ class OwnDefects(Study):
         pairs = self.path(self.synthetic) / self.synthetic.dataset
         copy_dataset(pairs, out, {REPORT: json.dumps(_without_nan(report), indent=1, allow_nan=False)})
         return report
+
+
+def per_class(report: Mapping[str, Any]) -> pd.DataFrame:
+    """Of a report of :class:`OwnDefects`, by class: IoU in % without and with pairs, how many of these show it.
+
+    The index is called ``class``, the last column ``pairs that show it``.
+    """
+    table = 100 * pd.DataFrame(report["class_iou"]).rename_axis("class")
+    shown = [report["types_in_synthetic"].get(name, "") for name in table.index]  # background is no type
+    return table.assign(**{"pairs that show it": shown})
 
 
 def copy_dataset(pairs: Path, out: Path, beside: Mapping[str, str] | None = None) -> None:

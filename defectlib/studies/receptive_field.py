@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from defectlib.config import DenoiserTraining, Fidelity, ReceptiveField, Stage
-from defectlib.studies.generation import Playground
+from defectlib.studies.generation import Playground, curve_point
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,8 @@ class Fields(Playground):
         rows = []
         for (u, field), stage in self.fidelity().items():
             found = json.loads((self.path(stage) / "fidelity.json").read_text())
-            training = {f"training_{name}": found[key] for name, key in _TRAINING.items()}
-            rows.append(
-                {"u": u, "field": field, "nearest": found["nearest_mean"], "spread": found["spread"]} | training
-            )
+            rows.append({"u": u, "field": field, **curve_point(found)})
         return pd.DataFrame(rows)
-
-
-_TRAINING = {"nearest": "training_nearest_mean", "spread": "training_spread"}
 
 
 def _over_time(values: list[list[float]]) -> list[float]:

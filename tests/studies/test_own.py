@@ -19,7 +19,7 @@ from defectlib.profiles import load_profile
 from defectlib.segmentation import training as segmenter_training
 from defectlib.store import Store, settings_of
 from defectlib.studies.boost import BOTH, REAL, verdict
-from defectlib.studies.own import OwnDefects, copy_dataset, example_folder, own_defects
+from defectlib.studies.own import OwnDefects, copy_dataset, example_folder, own_defects, per_class
 from tests.filesystems import read_only
 
 SIDE, IMAGES, GROUPS = 48, 16, 8
@@ -142,7 +142,7 @@ def test_a_class_without_held_out_images_is_null_in_the_report(washers, tmp_path
     for stage in study.stages():
         study.store.build(stage, runners)
     assert math.isnan(study.report()["class_iou"][REAL]["burr"])
-    shown = study.per_class()
+    shown = per_class(study.report())
     assert list(shown.columns) == [REAL, BOTH, "pairs that show it"]
     assert list(shown.index) == ["background", *load(study.data).classes]
     assert shown["pairs that show it"].to_dict() == {"background": "", **study.report()["types_in_synthetic"]}
