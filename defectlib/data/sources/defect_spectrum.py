@@ -16,6 +16,8 @@ Layout::
     synthetic_{MVTec,VISION}/PRODUCT/{images,masks,masks_converted_dir}/
     synthetic_Cotton_Fabric/{images,masks,masks_converted_dir}/
                                                     samples_{image,mask,converted_mask}_000000_0_0.png
+    synthetic_Procedural/                           no part of the dataset: what `defectlib sample --release` writes,
+                                                    see `defectlib.data.hub`
 
 MVTec AD and VISION both have a screw and wood, so products are called ``mvtec_screw``, ``vision_screw``, and so on.
 The folder of a defective image is MVTec's type, which was labelled anew pixel by pixel: it keeps keys apart and tells
@@ -27,11 +29,12 @@ out by the authors, and ``pill/image/good`` shows metal nuts but for four images
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from defectlib.data.folder import read_classes
 from defectlib.data.listing import IMAGE_SUFFIXES, key_fault, list_files, list_folders, single, stays_inside
 from defectlib.data.pixels import read_mask
 from defectlib.data.sources.captions import match_captions, read_captions
@@ -48,6 +51,8 @@ SUBSETS = {
     "synthetic_VISION": "vision",
     "synthetic_Cotton_Fabric": "cotton_fabric",
 }
+#: Pairs of the embedded dataset in the same layout; their products are called ``procedural_NAME``.
+RELEASE = "synthetic_Procedural"
 _NESTED = "DS-MVTec"
 _COLOURED = ("rgb_mask", "rbg_mask")
 _COLOUR_SUFFIX = re.compile("_r(gb|bg)_mask$")
@@ -84,10 +89,13 @@ class DefectSpectrum(Source):
 
     def _every_row(self) -> Iterator[Row]:
         for subset in list_folders(self.root, "", self.faults):
+            if subset == RELEASE:
+                yield from self._release()
+                continue
             if subset not in SUBSETS:
                 self.unlisted("subset", subset, tuple(SUBSETS), self.root / subset)
                 continue
-            captions = self._captions() if subset == _NESTED else {}
+            captions = self._captions(subset, self._known(subset)) if subset == _NESTED else {}
             files = self._nested if subset == _NESTED else self._files
             for product, base in self._parts(subset):
                 if subset.startswith(SYNTHETIC):
@@ -95,11 +103,24 @@ class DefectSpectrum(Source):
                 else:
                     yield from self._real(product, base, files, captions.get(Path(base).name, {}))
 
-    def _captions(self) -> dict[str, dict[str, str]]:
-        path = self.root / _NESTED / "captions.xlsx"
+    def _captions(self, subset: str, products: Iterable[str]) -> dict[str, dict[str, str]]:
+        path = self.root / subset / "captions.xlsx"
         if not stays_inside(self.root, path):  # absent; or a link, which `list_folders` names as a fault
             return {}
-        return read_captions(path, set(self._known(_NESTED)), self.faults)
+        return read_captions(path, set(products), self.faults)
+
+    def _release(self) -> Iterator[Row]:
+        """Pairs that were made here: each product names its own types, and captions lie beside the products."""
+        folders = list_folders(self.root, RELEASE, self.faults)
+        captions = self._captions(RELEASE, folders)
+        for folder in folders:
+            base, product = f"{RELEASE}/{folder}", f"procedural_{folder}"
+            try:
+                self.classes[product] = read_classes(self.root / base)
+            except UserError as error:
+                self.faults.append(str(error))
+            else:
+                yield from self._synthetic(product, base, captions.get(folder, {}))
 
     def _parts(self, subset: str) -> Iterator[tuple[str, str]]:
         """The products of ``subset`` that are present, with their folders below the root."""
@@ -147,16 +168,19 @@ class DefectSpectrum(Source):
         for name in wrong:
             del images[name]
 
-    def _synthetic(self, product: str, base: str) -> Iterator[Row]:
+    def _synthetic(self, product: str, base: str, captions: Mapping[str, str] | None = None) -> Iterator[Row]:
         images = self._samples(f"{base}/images", "samples_image_")
         masks = self._samples(f"{base}/masks_converted_dir", "samples_converted_mask_")
         if (self.root / base / "masks").is_dir():
             self._check_colours(base, images, self._samples(f"{base}/masks", "samples_mask_"))
         else:
             self._check_colours(base, images, {})
+        names = {f"images/{path.stem}": number for number, path in images.items()}
+        described = match_captions(captions or {}, names.keys(), self.root / base, self.faults)
+        texts = {names[name]: caption for name, caption in described.items()}
         for number, mask in self.join(images, masks, "").items():
             key = f"{SYNTHETIC}_{number}"
-            yield Row(product, SYNTHETIC, key, str(images[number]), str(mask), "", group=key)
+            yield Row(product, SYNTHETIC, key, str(images[number]), str(mask), "", key, texts.get(number, ""))
 
     # Colour masks ---------------------------------------------------------------------------------------------------
 
