@@ -82,6 +82,41 @@ def load_eval(data: config.Data) -> tuple[Sample, ...]:
     return _read(data, "eval")
 
 
+def load_one_or_all(data: config.Data, image: int | None) -> tuple[Sample, ...]:
+    """The training samples of ``data``, or of them only number ``image``, where it is one.
+
+    Raises:
+        UserError: There is no such image; or see :func:`load_train`.
+    """
+    samples = load_train(data)
+    if image is None:
+        return samples
+    if image >= len(samples):
+        raise UserError(
+            f"setting 'image' is {image}, but there are {len(samples)} training images, 0 to {len(samples) - 1}"
+        )
+    return samples[image : image + 1]
+
+
+def load_good(data: config.Data, first: int, count: int) -> tuple[Sample, ...]:
+    """``count`` images without a defect, from number ``first`` on; where they are used up they begin again.
+
+    The embedded dataset paints as many as are wanted. Other data have those of the training samples that show none.
+
+    Raises:
+        UserError: There are none; or see :func:`load_train`.
+    """
+    if isinstance(data, config.EmbeddedData):
+        _classes(data)
+        wanted = range(first, first + count)
+        return tuple(procedural.sample(data.product, "good", i, size=data.size, seed=data.seed) for i in wanted)
+    samples = load_train(data)
+    good = [sample for sample in samples if not sample.present]
+    if not good:
+        raise UserError(f"{samples[0].product}: all training images show a defect; add images whose mask is empty")
+    return tuple(good[i % len(good)] for i in range(first, first + count))
+
+
 def _classes(data: config.EmbeddedData) -> tuple[str, ...]:
     if data.product not in procedural.PRODUCTS:
         raise unknown("product", data.product, procedural.PRODUCTS)
@@ -146,7 +181,18 @@ def _kept(path: Path, root: Path) -> Split:
 
 def _made(path: Path, root: Path, shots: int | None, seed: int) -> Split:
     classes = folder.read_classes(root)
-    table = class_table(twins.merge_twins(folder.index(root)), classes)
-    split = by_group(table, classes, seed=seed) if shots is None else first_shots(table, classes, shots)
+    index = folder.index(root)
+    table = class_table(twins.merge_twins(index), classes)
+    try:
+        split = by_group(table, classes, seed=seed) if shots is None else first_shots(table, classes, shots)
+    except UserError as error:
+        given, left = index["group"].nunique(), table["group"].nunique()
+        if given == left:
+            raise
+        raise UserError(
+            f"{error}; images that look alike count as one group, which left {left} of {given}: where they show "
+            f'different parts, divide them yourself, {{"train": [KEY, ...], "eval": [KEY, ...]}} in '
+            f"{root / 'splits' / path.name}"
+        ) from error
     split.write(path)
     return split

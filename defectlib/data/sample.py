@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,3 +43,19 @@ class Sample:
     def present(self) -> tuple[str, ...]:
         """Names of the defect types that occur in the mask, in id order."""
         return tuple(self.classes[k - 1] for k in np.unique(self.mask) if k > 0)
+
+
+def window(sample: Sample, corner: tuple[int, int], side: int) -> Sample:
+    """The square of ``side`` pixels whose first row and column are ``corner``, in the sample as :func:`continued`."""
+    top, left = corner
+    image, mask = (a[top : top + side, left : left + side] for a in continued(sample.image, sample.mask, side))
+    return replace(sample, image=image, mask=mask)
+
+
+def continued(image: np.ndarray, mask: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Image and mask, continued by reflection on all sides alike until neither side is shorter than ``side`` pixels."""
+    missing = [max(0, side - length) for length in mask.shape]
+    if not any(missing):
+        return image, mask
+    widths = [(m // 2, m - m // 2) for m in missing]
+    return np.pad(image, [*widths, (0, 0)], mode="symmetric"), np.pad(mask, widths, mode="symmetric")

@@ -1,16 +1,26 @@
-"""Random training crops at the images' native scale, drawn so that every defect type is seen."""
+"""Random training crops at the images' native scale, drawn so that every defect type is seen, and seen whole."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
+from scipy import ndimage
 
-from defectlib.data.sample import Sample
+from defectlib.config import CropBy
+from defectlib.data.sample import Sample, continued
+from defectlib.device import generator
+from defectlib.runtime import numpy_generator
 
 #: Share of the crops that hold a pixel of a defect; the others fall anywhere.
 DEFECT_SHARE = 0.75
+#: Pieces of one type up to twice so many pixels apart are one defect: masks drawn by hand fall into specks.
+NEAR = 2
+
+#: Index of an image, and rows and columns of a crop of it.
+Window = tuple[int, slice, slice]
 
 
 class Crops:
@@ -23,49 +33,122 @@ class Crops:
         samples: The images to crop.
         side: Side of a crop in pixels.
         device: Where the images are kept and cut.
+        by: What these crops hold. ``pixel``: one drawn from those of the type, so that large defects are drawn more
+            often than small ones, and most are cut. ``defect``: one drawn from the defects of the type (connected
+            pieces), whole along every axis on which it fits.
     """
 
-    def __init__(self, samples: Sequence[Sample], side: int, device: torch.device | None = None) -> None:
-        self.side = side
-        pairs = [_padded(sample.image, sample.mask, side) for sample in samples]
+    def __init__(
+        self, samples: Sequence[Sample], side: int, device: torch.device | None = None, by: CropBy = "pixel"
+    ) -> None:
+        self.side, self.by = side, by
+        pairs = [continued(sample.image, sample.mask, side) for sample in samples]
         #: Sides (height, width) of the images, continued where they are smaller than a crop.
         self.shapes = [mask.shape for _, mask in pairs]
         #: Images uint8 (3, H, W) and masks uint8 (H, W).
         self.images = [torch.from_numpy(image).movedim(-1, 0).contiguous().to(device) for image, _ in pairs]
         self.masks = [torch.from_numpy(mask).to(device) for _, mask in pairs]
-        #: For each defect type that occurs, (index of the image, its pixels (P, 2)) of every image that shows it.
-        self.pixels: list[list[tuple[int, np.ndarray]]] = []
+        #: For each defect type that occurs, (index of the image, its pixels (P, 2)) of every image that shows it; by
+        #: defect, of every piece.
+        self.pixels: list[list[tuple[int, list[np.ndarray]]]] = []
         for k in range(1, 1 + len(samples[0].classes)):
-            shown = [(i, np.argwhere(mask == k)) for i, (_, mask) in enumerate(pairs)]
-            if held := [(i, pixels) for i, pixels in shown if len(pixels)]:
+            shown = [(i, _parts(mask == k, by)) for i, (_, mask) in enumerate(pairs)]
+            if held := [(i, parts) for i, parts in shown if parts]:
                 self.pixels.append(held)
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw(self, count: int, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """``count`` crops: images uint8 (N, 3, side, side) and masks uint8 (N, side, side)."""
-        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-        windows = [self._window(rng) for _ in range(count)]
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=draw)))
+        windows = list(self.windows(count, rng))
         images = [self.images[i][:, rows, columns] for i, rows, columns in windows]
         masks = [self.masks[i][rows, columns] for i, rows, columns in windows]
         return torch.stack(images), torch.stack(masks)
 
-    def _window(self, rng: np.random.Generator) -> tuple[int, slice, slice]:
-        """Index of an image, and the rows and columns of a crop of it."""
-        if self.pixels and rng.random() < DEFECT_SHARE:
+    def windows(self, count: int, rng: np.random.Generator, defect_share: float = DEFECT_SHARE) -> Iterator[Window]:
+        """Where ``count`` crops lie, of which ``defect_share`` are placed to hold a defect."""
+        for _ in range(count):
+            i, corner = self._place(rng, defect_share)
+            top, left = np.clip(corner, 0, np.array(self.shapes[i]) - self.side)
+            yield i, slice(top, top + self.side), slice(left, left + self.side)
+
+    def _place(self, rng: np.random.Generator, defect_share: float) -> tuple[int, np.ndarray]:
+        """Index of an image, and the corner of a crop of it, which may lie beyond the border."""
+        if self.pixels and rng.random() < defect_share:
             held = self.pixels[rng.integers(len(self.pixels))]
-            i, pixels = held[rng.integers(len(held))]
-            # The pixel may lie anywhere in the crop: a generator that only saw centred defects would centre them.
-            corner = pixels[rng.integers(len(pixels))] - rng.integers(self.side, size=2)
-        else:
-            i = rng.integers(len(self.shapes))
-            corner = rng.integers(np.array(self.shapes[i]) - self.side + 1)
-        top, left = np.clip(corner, 0, np.array(self.shapes[i]) - self.side)
-        return i, slice(top, top + self.side), slice(left, left + self.side)
+            i, parts = held[rng.integers(len(held))]
+            return i, self._corner(parts[0] if len(parts) == 1 else parts[rng.integers(len(parts))], rng)
+        i = rng.integers(len(self.shapes))
+        return i, rng.integers(np.array(self.shapes[i]) - self.side + 1)
+
+    def _corner(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        # What is held may lie anywhere in the crop: a generator that only saw centred defects would centre them.
+        pixel = pixels[rng.integers(len(pixels))]
+        if self.by == "pixel":
+            return pixel - rng.integers(self.side, size=2)
+        first, last = pixels.max(axis=0) - self.side + 1, pixels.min(axis=0)
+        fits = first <= last
+        return rng.integers(np.where(fits, first, pixel - self.side + 1), np.where(fits, last, pixel) + 1)
 
 
-def _padded(image: np.ndarray, mask: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Image and mask continued by reflection until both sides are at least ``side``."""
-    missing = [max(0, side - length) for length in mask.shape]
-    if not any(missing):
-        return image, mask
-    widths = [(m // 2, m - m // 2) for m in missing]
-    return np.pad(image, [*widths, (0, 0)], mode="symmetric"), np.pad(mask, widths, mode="symmetric")
+def drawn_samples(samples: Sequence[Sample], side: int, by: CropBy, count: int = 100) -> tuple[Sample, ...]:
+    """``count`` crops drawn as in training, the same ones every time; of no samples, none."""
+    if not samples:
+        return ()
+    images, masks = Crops(samples, side, by=by).draw(count, generator(0, "crops that stand for images"))
+    pairs = zip(images.movedim(1, -1).numpy(), masks.numpy(), strict=True)
+    return tuple(Sample(f"crop_{k:06}", *pair, samples[0].classes, samples[0].product) for k, pair in enumerate(pairs))
+
+
+def crop_shares(samples: Sequence[Sample], side: int, by: CropBy = "defect", count: int = 2000) -> pd.DataFrame:
+    """What training crops show, counted over ``count`` of them drawn as in training, and as many drawn anywhere.
+
+    Returns:
+        Index ``type``; columns, all but the first shares in [0, 1] of the crops: ``images`` of the samples that show
+        the type, ``anywhere`` (crops placed anywhere that show it), ``shown`` (training crops that show it) and
+        ``whole`` (training crops that show a defect of it uncut).
+    """
+    crops, classes = Crops(samples, side, by=by), samples[0].classes
+    boxes = [[_boxes(mask.numpy() == k) for k in range(1, 1 + len(classes))] for mask in crops.masks]
+    anywhere, drawn = (
+        list(crops.windows(count, numpy_generator(0, "crop shares"), share)) for share in (0, DEFECT_SHARE)
+    )
+    values = {
+        name: {
+            "images": sum(name in sample.present for sample in samples),
+            "anywhere": np.mean([_shows(crops, window, k) for window in anywhere]),
+            "shown": np.mean([_shows(crops, window, k) for window in drawn]),
+            "whole": np.mean([any(_holds(window, box) for box in boxes[window[0]][k - 1]) for window in drawn]),
+        }
+        for k, name in enumerate(classes, 1)
+    }
+    return pd.DataFrame.from_dict(values, orient="index").astype({"images": int}).rename_axis("type")
+
+
+def _boxes(where: np.ndarray) -> list[tuple[slice, slice]]:
+    """Rows and columns that each defect in ``where`` takes up."""
+    return ndimage.find_objects(_pieces(where)) if where.any() else []
+
+
+def _shows(crops: Crops, window: Window, k: int) -> bool:
+    i, rows, columns = window
+    return bool((crops.masks[i][rows, columns] == k).any())
+
+
+def _holds(window: Window, box: tuple[slice, slice]) -> bool:
+    return all(crop.start <= part.start and part.stop <= crop.stop for crop, part in zip(window[1:], box, strict=True))
+
+
+def _parts(where: np.ndarray, by: CropBy) -> list[np.ndarray]:
+    """Pixels (P, 2) of ``where``, bool (H, W): all in one, or those of each connected piece; nothing if it is empty."""
+    pixels = np.argwhere(where)
+    if by == "pixel" or not len(pixels):
+        return [pixels] if len(pixels) else []
+    numbers = _pieces(where)[where]
+    ends = np.cumsum(np.bincount(numbers)[1:])
+    return np.split(pixels[np.argsort(numbers, kind="stable")], ends[:-1])
+
+
+def _pieces(where: np.ndarray) -> np.ndarray:
+    """The number, from 1, of the defect that each pixel of ``where`` is in; 0 elsewhere. What nearly touches is one."""
+    square = np.ones((3, 3), bool)
+    return ndimage.label(ndimage.binary_dilation(where, square, NEAR), square)[0] * where

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from defectlib.config import Data, Fidelity, Stage, Synthesis, T
+from defectlib.config import Data, Fidelity, FolderData, Stage, Synthesis, T
 from defectlib.data.loading import load_train
-from defectlib.data.sample import Sample
+from defectlib.data.sample import Sample, window
 from defectlib.store import read_provenance
 from defectlib.studies.study import Study
 
@@ -23,10 +23,12 @@ class SwitchStep(Study):
     Args:
         product: A product of the embedded dataset.
         switch_steps: Values of u; None takes the profile's.
+        folder: A dataset folder to take instead of the product: its nets are trained on crops at native scale.
     """
 
     product: str = "softgel"
     switch_steps: tuple[int, ...] | None = None
+    folder: FolderData | None = None
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -35,11 +37,13 @@ class SwitchStep(Study):
 
     @property
     def data(self) -> Data:
-        """The product at the profile's size."""
-        return self.profile.data(self.product)
+        """The folder, or the product at the profile's size."""
+        return self.folder or self.profile.data(self.product)
 
     def synthetic(self, switch_step: int) -> Synthesis:
         """The synthetic set at u = ``switch_step``."""
+        if self.folder is not None:
+            return self.profile.own_synthesis(self.folder, self.profile.gallery, switch_step=switch_step)
         return self.profile.synthesis(self.data, switch_step=switch_step)
 
     def stages(self) -> tuple[Fidelity, ...]:
@@ -60,9 +64,13 @@ class SwitchStep(Study):
         return json.loads((artifact / "fidelity.json").read_text())
 
     def nearest(self, switch_step: int) -> tuple[Sample, ...]:
-        """The training image nearest to each pair."""
-        training = self.training()
-        return tuple(training[i] for i in self.measures(switch_step)["nearest_training"])
+        """The training image nearest to each pair, or the window of one where the nets were trained on crops."""
+        found, training = self.measures(switch_step), self.training()
+        images = tuple(training[i] for i in found["nearest_training"])
+        if "nearest_corner" not in found:
+            return images
+        side = self.pairs(switch_step)[0].mask.shape[0]
+        return tuple(window(image, corner, side) for image, corner in zip(images, found["nearest_corner"], strict=True))
 
     def table(self) -> pd.DataFrame:
         """The curve over u: one row per switch step.

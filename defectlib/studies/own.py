@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,10 +19,11 @@ from defectlib.data import procedural
 from defectlib.data.folder import write_dataset
 from defectlib.data.loading import folder_data, load
 from defectlib.data.sample import Sample
-from defectlib.errors import UserError
 from defectlib.profiles import Profile
-from defectlib.store import Store, provenance, write_atomically
+from defectlib.store import Store, provenance
+from defectlib.studies import advice
 from defectlib.studies.boost import BOTH, REAL, Comparison, class_iou, compare, verdict
+from defectlib.studies.export import copy_dataset
 from defectlib.studies.study import Study
 
 REPORT = "report.json"
@@ -75,8 +75,32 @@ class OwnDefects(Study):
         """See :func:`defectlib.studies.boost.compare`."""
         return compare(self, self.comparison)
 
+    def doubts(self) -> list[str]:
+        """What the data may make go wrong, told before anything is trained; see :mod:`defectlib.studies.advice`."""
+        return advice.before(load(self.data).train, self.synthetic)
+
+    @cached_property
+    def crops(self) -> pd.DataFrame:
+        """What the crops that the generator learns from show; see :func:`defectlib.defectgen.crops.crop_shares`."""
+        from defectlib.defectgen.crops import crop_shares
+
+        trained = self.synthetic.large
+        return crop_shares(load(self.data).train, trained.crop, trained.crop_by)
+
+    @cached_property
+    def nearness(self) -> tuple[float, float]:
+        """See :func:`defectlib.defectgen.measures.crop_copies.crop_nearness`."""
+        from defectlib.defectgen.measures.crop_copies import crop_nearness
+
+        dataset = load(self.data)
+        return crop_nearness(self.pairs(), dataset.train, dataset.eval)
+
+    def warnings(self) -> list[str]:
+        """What the data may have made go wrong, and what did; see :mod:`defectlib.studies.advice`."""
+        return [*self.doubts(), *advice.after(self.pairs(), self.crops, self.nearness, self.synthetic)]
+
     def report(self) -> dict[str, Any]:
-        """The answer in numbers and in a sentence, and what it rests on."""
+        """The answer in numbers and in a sentence, what it rests on, and what to doubt it for."""
         dataset = load(self.data)
         sides = {REAL: self.comparison.without, BOTH: self.comparison.with_synthetic}
         return {
@@ -86,6 +110,9 @@ class OwnDefects(Study):
             **self.result,
             "class_iou": {name: class_iou(self, stages, dataset.classes) for name, stages in sides.items()},
             "types_in_synthetic": _types(self.pairs()),
+            "training_crops": self.crops.to_dict("index"),
+            "nearness": self.nearness[0],
+            "warnings": self.warnings(),
             "provenance": provenance(self.comparison.with_synthetic[0]),
         }
 
@@ -111,34 +138,12 @@ def per_class(report: Mapping[str, Any]) -> pd.DataFrame:
     return table.assign(**{"pairs that show it": shown})
 
 
-def copy_dataset(pairs: Path, out: Path, beside: Mapping[str, str] | None = None) -> None:
-    """Copy the dataset folder ``pairs`` to ``out``, with the files ``beside``; whole or not at all."""
-    check_target(out)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        shutil.copytree(pairs, partial)
-        for name, content in (beside or {}).items():
-            write_atomically(partial / name, content)
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    except shutil.Error as error:  # holds a line for every file; the first says what is the matter
-        raise OSError(error.args[0][0][2]) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def check_target(out: Path) -> None:
-    """Refuse a target that holds something, before hours are spent on what would go there.
-
-    Raises:
-        UserError: ``out`` is there and not an empty folder, or its parent is not there.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out}: is there already and not empty; name another folder or remove it")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"{out.absolute().parent}: no such folder; make it first")
+def per_crop(crops: pd.DataFrame) -> pd.DataFrame:
+    """Of :func:`defectlib.defectgen.crops.crop_shares`, to be printed: how many crops in % show each type."""
+    shares = 100 * crops[["anywhere", "shown", "whole"]]
+    shares.columns = ["crops placed anywhere", "training crops", "with a whole one"]
+    shares.insert(0, "training images", crops["images"].astype(str))
+    return shares
 
 
 def example_folder(profile: Profile, product: str = "washer") -> Path:
@@ -169,9 +174,18 @@ def own_defects(
     Raises:
         UserErrors: The folder has faults; all are listed.
     """
-    root = example_folder(profile) if data is None else Path(data).expanduser()
-    taken_up = folder_data(root, shots=shots, split_dir=_split_dir(root, shots))
-    return OwnDefects(profile, data=taken_up, count=count, model=model, seeds=seeds, size=size)
+    root = example_folder(profile) if data is None else data
+    return OwnDefects(profile, data=take_up(root, shots), count=count, model=model, seeds=seeds, size=size)
+
+
+def take_up(root: str | Path, shots: int | None = None) -> FolderData:
+    """A dataset folder as settings (:func:`defectlib.data.loading.folder_data`); nothing is written into it.
+
+    Raises:
+        UserErrors: The folder has faults; all are listed.
+    """
+    root = Path(root).expanduser()
+    return folder_data(root, shots=shots, split_dir=_split_dir(root, shots))
 
 
 def _split_dir(root: Path, shots: int | None) -> Path | None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from defectlib.data.sample import Sample
-from defectlib.defectgen.crops import Crops
+from defectlib.defectgen.crops import Crops, crop_shares
 from defectlib.device import generator
 
 CLASSES = ("speck", "slab")
@@ -69,3 +69,63 @@ def test_images_without_any_defect_can_train_too():
     images, masks = Crops([sample("good", 40, 40)], 32).draw(4, generator(0, "test"))
     assert images.shape == (4, 3, 32, 32)
     assert int(masks.max()) == 0
+
+
+# By defect ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_defect_that_fits_lies_whole_and_anywhere_in_the_crop():
+    sheet = sample("sheet", 100, 120, [(1, np.s_[40:60, 50:65])])
+    crops = Crops([sheet], 32, by="defect")
+    windows = list(crops.windows(400, np.random.default_rng(0), defect_share=1))
+    assert all(rows.start <= 40 and rows.stop >= 60 for _, rows, _ in windows)
+    assert all(columns.start <= 50 and columns.stop >= 65 for *_, columns in windows)
+    assert {rows.start for _, rows, _ in windows} == set(range(28, 41))
+    assert {columns.start for *_, columns in windows} == set(range(33, 51))
+
+
+def test_a_defect_too_long_lies_whole_along_the_other_side():
+    sheet = sample("sheet", 100, 120, [(1, np.s_[50:54, 10:110])])
+    windows = list(Crops([sheet], 32, by="defect").windows(300, np.random.default_rng(0), defect_share=1))
+    assert all(rows.start <= 50 and rows.stop >= 54 for _, rows, _ in windows)
+    assert all(columns.stop > 10 and columns.start < 110 for *_, columns in windows)
+    assert len({columns.start for *_, columns in windows}) > 50
+
+
+def test_a_small_defect_beside_a_large_one_of_its_type_is_drawn_as_often():
+    sheet = sample("sheet", 200, 200, [(1, np.s_[10:40, 10:40]), (1, np.s_[150:153, 150:153])])
+    shares = {}
+    for by in ("pixel", "defect"):
+        _, masks = Crops([sheet], 64, by=by).draw(300, generator(0, "test"))
+        shares[by] = np.mean([0 < int(mask.sum()) <= 9 for mask in masks])
+    assert shares["pixel"] < 0.1
+    assert 0.25 < shares["defect"] < 0.5  # 3/8
+
+
+def test_specks_that_nearly_touch_are_one_defect():
+    sheet = sample("sheet", 90, 90, [(1, np.s_[20:24, 20:24]), (1, np.s_[27:31, 20:24]), (1, np.s_[60:64, 60:64])])
+    ((_, parts),) = Crops([sheet], 32, by="defect").pixels[0]
+    assert sorted(len(part) for part in parts) == [16, 32]
+
+
+def test_crops_by_pixel_are_those_that_nets_were_trained_on_before(sheets):
+    """What is drawn is part of a training's identity, which does not name it where it is the default."""
+    windows = list(Crops(sheets, 32).windows(5, np.random.default_rng(7)))
+    assert [(int(i), int(rows.start), int(columns.start)) for i, rows, columns in windows] == [
+        (9, 14, 20),
+        (0, 53, 0),
+        (0, 7, 70),
+        (3, 19, 0),
+        (0, 58, 0),
+    ]
+
+
+def test_shares_are_counted_by_hand():
+    sheet = sample("sheet", 32, 64, [(1, np.s_[0:32, 0:1])])  # every crop is 32 of 64 columns; the type in the first
+    measured = crop_shares([sheet], 32, "defect", count=3000)
+    assert list(measured.index) == list(CLASSES)
+    assert measured.loc["slab"].tolist() == [0, 0, 0, 0]
+    speck = measured.loc["speck"]
+    assert speck["images"] == 1
+    assert speck["anywhere"] == pytest.approx(1 / 33, abs=0.01)
+    assert speck["shown"] == speck["whole"] == pytest.approx(0.75 + 0.25 / 33, abs=0.03)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from defectlib.profiles import load_profile
 from defectlib.segmentation import training as segmenter_training
 from defectlib.store import Store, settings_of
 from defectlib.studies.boost import BOTH, REAL, verdict
-from defectlib.studies.own import OwnDefects, copy_dataset, example_folder, own_defects, per_class
+from defectlib.studies.export import copy_dataset
+from defectlib.studies.own import OwnDefects, example_folder, own_defects, per_class
 from tests.filesystems import read_only
 
 SIDE, IMAGES, GROUPS = 48, 16, 8
@@ -119,6 +121,11 @@ def test_the_report_says_what_came_out_and_what_it_rests_on(built):
         assert np.mean(list(report["class_iou"][side].values())) == pytest.approx(report[key])
     shown = [set(pair.present) for pair in study.pairs()]
     assert report["types_in_synthetic"] == {name: sum(name in names for names in shown) for name in dataset.classes}
+    assert report["warnings"] == study.warnings()
+    assert report["warnings"][: len(study.doubts())] == study.doubts()
+    assert report["training_crops"] == study.crops.to_dict("index")
+    assert list(report["training_crops"]) == list(dataset.classes)
+    assert report["nearness"] == study.nearness[0]
     assert settings_of(report["provenance"]) == study.comparison.with_synthetic[0]
 
 
@@ -163,6 +170,45 @@ def test_a_target_that_holds_something_is_refused_and_stays(built, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     with pytest.raises(UserError, match=r"nowhere: no such folder; make it first"):
         study.export(tmp_path / "nowhere" / "pairs")
+
+
+def test_the_generator_learns_from_crops_that_hold_whole_defects_and_whole_images_are_named_as_before(built, smoke):
+    synthetic = built[0].synthetic
+    assert (synthetic.large.crop_by, synthetic.small.crop_by) == ("defect", "defect")
+    assert "crop_by" in synthetic.large.identity()
+    whole = smoke.large_training(smoke.data("softgel"))
+    assert "crop_by" not in whole.identity()
+
+
+def test_types_in_few_images_are_told_before_anything_is_trained(washers, capsys, nothing_runs):
+    study = own_defects(load_profile("smoke"), washers)
+    counts = {
+        name: sum(name in s.present for s in load(study.data).train) for name in ("scratch", "rust", "pit", "burr")
+    }
+    told = [line.split(":")[0] for line in study.doubts() if "to learn it from" in line]
+    assert told == [f"type '{name}'" for name, count in counts.items() if count < 5]
+    assert told
+
+
+def test_pairs_that_are_training_crops_and_show_one_type_alone_are_warned_of(washers, tmp_path):
+    """Forty copies of places of training images, none of which shows a type but the first."""
+    study = own_defects(load_profile("smoke"), washers, count=40)
+    train = load(study.data).train
+    cut = [train[i % len(train)] for i in range(40)]
+    copies = [
+        replace(s, key=f"copy_{i}", image=s.image[6:38, 6:38], mask=(s.mask[6:38, 6:38] == 1).astype(np.uint8))
+        for i, s in enumerate(cut)
+    ]
+
+    def copy(settings, inputs, out):
+        folder.write_dataset(out / settings.dataset, copies)
+
+    study.store.build(study.synthetic, {"synthetic": copy, "denoiser": print})
+    warned = study.warnings()[len(study.doubts()) :]
+    assert [line.split(":")[0] for line in warned] == [
+        *(f"type '{name}'" for name in ("rust", "pit", "burr")),
+        "pairs repeat places of the training images",
+    ]
 
 
 def test_an_empty_target_is_filled(built, tmp_path):
