@@ -26,8 +26,12 @@ def nearness(between: np.ndarray, among: np.ndarray) -> np.ndarray:
         (N,) in [0, 1]: 1 where a sample is nearer to its nearest training image than any two of them are to each other.
         The mean over samples that are like the training images is 1/2; over these themselves it is exactly 1/2.
     """
-    ours, theirs = between.min(axis=1)[:, None], without_self(among).min(axis=1)
-    return ((ours < theirs) + 0.5 * (ours == theirs)).mean(axis=1)
+    return share_farther(between.min(axis=1), without_self(among).min(axis=1))
+
+
+def share_farther(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """For each of N distances, the share of M others that are larger, (N,) in [0, 1]; ties count half."""
+    return ((ours[:, None] < theirs) + 0.5 * (ours[:, None] == theirs)).mean(axis=1)
 
 
 def patch_nearness(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:

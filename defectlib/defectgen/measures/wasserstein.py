@@ -8,8 +8,8 @@ from defectlib.defectgen.measures.patches import patches, side_of
 
 #: Sides of the patches, as shares of the image's shorter side: 4, 8 and 16 px at 64 px.
 PATCH_SIDES = (1 / 16, 1 / 8, 1 / 4)
-_PROJECTIONS = 64
-_PLACES = 32  # along a side of the image
+PROJECTIONS = 64
+PLACES = 32  # along a side of the image
 
 
 def patch_distance(ours: np.ndarray, theirs: np.ndarray, generator: np.random.Generator) -> float:
@@ -31,10 +31,8 @@ def patch_distance(ours: np.ndarray, theirs: np.ndarray, generator: np.random.Ge
     """
     distances = []
     for side in (side_of(ours, share) for share in PATCH_SIDES):
-        along = (directions(3 * side**2, _PROJECTIONS, generator) / 255).astype(np.float32)
-        a, b = (
-            np.concatenate([patches(image, side, _PLACES) @ along for image in images]) for images in (ours, theirs)
-        )
+        along = (directions(3 * side**2, PROJECTIONS, generator) / 255).astype(np.float32)
+        a, b = (np.concatenate([patches(image, side, PLACES) @ along for image in images]) for images in (ours, theirs))
         distances.append(_mean_wasserstein(a, b))
     return 1000 * float(np.mean(distances))
 
