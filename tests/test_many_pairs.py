@@ -1,0 +1,131 @@
+"""Many pairs: progress is told, a kill costs one batch, and memory does not grow with their number."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from defectlib.config import Synthesis
+from defectlib.data.folder import read_dataset
+from defectlib.defectgen.pairs import write_drawn
+from defectlib.profiles import load_profile
+from defectlib.runtime import REPOSITORY
+from defectlib.store import Store, digests
+from defectlib.studies.stages import RUNNERS
+
+SMOKE = load_profile("smoke")
+PAIRS = SMOKE.synthesis(SMOKE.data("softgel"))
+SAMPLE = ("sample", "--profile", "smoke", "--count", "200", "--sampler", "dpm++", "--calls", "6", "--seed", "3")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A store with both nets, so that what follows samples at once."""
+    made = tmp_path_factory.mktemp("many") / "store"
+    for net in PAIRS.inputs().values():
+        Store(made, shipped=None).build(net, RUNNERS)
+    return made
+
+
+def start(root, *words, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "defectlib", *map(str, words)],
+        cwd=REPOSITORY,
+        env=os.environ | {"DEFECTLIB_STORE": str(root), "OMP_NUM_THREADS": "1", "DEFECTLIB_QUIET": "1"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out, err
+
+
+def kill_once_there(process, path, seconds=300):
+    """SIGKILL as soon as ``path`` is there; the process must still be at work then."""
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, f"{path} did not appear"
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def pictures(folder):
+    found = {name: digest for name, digest in digests(folder).items() if name != "provenance.json"}
+    assert len(found) == 2 * 200 + 2  # with captions and classes
+    return found
+
+
+def test_killed_and_run_again_sample_writes_the_same_pairs(root, tmp_path):
+    changes = {"count": 200, "sampler": "dpm++", "num_inference_steps": 6, "seed": 3}
+    work = root / "work" / f"synthetic-{PAIRS.model_copy(update=changes).key()}"
+    process = start(root, *SAMPLE, "--out", tmp_path / "killed")
+    kill_once_there(process, work / "unfinished" / "000025-25.npz")
+    done = len(list((work / "unfinished").glob("0*.npz")))
+    assert 2 <= done < 8
+    assert not (tmp_path / "killed").exists()
+    assert finish(start(root, *SAMPLE, "--out", tmp_path / "killed")) == (f"200 pairs in {tmp_path / 'killed'}\n", "")
+    assert not work.exists()
+    made = root / "synthetic" / work.name.removeprefix("synthetic-")
+    assert json.loads((made / "provenance.json").read_text())["resumed"] is True
+    made.rename(tmp_path / "aside")  # what was killed must not be found again
+    _, told = finish(start(root, *SAMPLE, "--out", tmp_path / "alone", DEFECTLIB_QUIET="0"))
+    assert "sampling, u = 400:   0%" in told
+    assert "/200 [" in told
+    assert json.loads((made / "provenance.json").read_text())["resumed"] is False
+    assert pictures(tmp_path / "killed") == pictures(tmp_path / "alone")
+    record = json.loads((tmp_path / "alone" / "provenance.json").read_text())["settings"]
+    assert {name: record[name] for name in changes} == changes
+
+
+def peak_memory(root, tmp_path, count):
+    """Of a process that samples ``count`` pairs of 64 px with the tiny nets, bytes."""
+    settings = tmp_path / f"{count}.json"
+    values = PAIRS.model_copy(update={"count": count, "size": 64, "num_inference_steps": 2}).model_dump(mode="json")
+    settings.write_text(json.dumps({"stage": "synthetic", "settings": values}))
+    process = start(root, "build", "--settings", settings)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, process.communicate()
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def test_the_peak_of_memory_does_not_depend_on_the_number_of_pairs(root, tmp_path):
+    few, many = (peak_memory(root, tmp_path, count) for count in (50, 600))
+    channels = 3 + 5 + 1
+    all_at_once = 550 * channels * 64 * 64 * 4  # the x_0 of the pairs that the second has more: 81 MB
+    assert many - few < all_at_once / 4
+
+
+def test_pairs_are_written_one_batch_at_a_time(tmp_path):
+    """What numpy holds while pairs are written: a batch, whatever their number."""
+    side, peaks = 256, []
+
+    def draw(indices):
+        images = np.zeros((len(indices), side, side, 3), np.uint8)
+        return images + np.array(indices, np.uint8)[:, None, None, None], images[..., 0] + np.uint8(1)
+
+    for count in (40, 200):
+        settings = Synthesis(**(dict(PAIRS) | {"count": count, "batch": 10}))
+        tracemalloc.start()
+        write_drawn(draw, settings, tmp_path / str(count), "a test", "drawing")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(read_dataset(tmp_path / str(count) / settings.dataset)) == count
+    batch = 10 * side * side * 4
+    assert peaks[1] < peaks[0] + batch / 2
+    assert peaks[1] < 5 * batch < 200 * side * side * 4
