@@ -10,12 +10,12 @@ import re
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from defectlib import cli_data
-from defectlib.errors import UserError
+from defectlib.errors import UserError, unknown
 from defectlib.publishing import PublishingError
 
 if TYPE_CHECKING:
@@ -153,6 +153,33 @@ def build_command(
         print(artifact)
 
 
+@app.command("record")
+def record_command(
+    source: Notebook,
+    pairs: Pairs = None,
+    document: Document = "",
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; book/reference/, if not given.")] = None,
+) -> None:
+    """Make the numbers of a notebook's study those of record, in book/reference/, beside which later runs are shown.
+
+    Example: defectlib record notebooks/10_network_calls.ipynb -p profile cpu -p product washer -p pairs 48
+    """
+    from defectlib.publishing import parameters
+    from defectlib.report import tables
+    from defectlib.studies import plans
+
+    declared = parameters.declared(source)
+    values = parameters.parse(_split_pairs(pairs), document, declared)
+    parameters.check(source, values, declared)
+    plans.plan(source.stem, values)  # tells wrong names
+    study = plans.STUDIES[source.stem]
+    records = study(**values).records() if study else {}
+    if not records:
+        raise UserError(f"{source}: its study keeps no numbers of record")
+    for name, (frame, provenance) in records.items():
+        print(tables.write_record(name, frame, provenance, out or tables.REFERENCE))
+
+
 @app.command("publish")
 def publish_command(
     sources: Annotated[list[Path], typer.Argument(metavar="NOTEBOOK...", help="Executed notebooks.")],
@@ -176,7 +203,7 @@ def publish_command(
 
 def _with_joined_pairs(arguments: list[str]) -> list[str]:
     """`-p NAME VALUE`, as papermill spells it, turned into the `-p NAME=VALUE` that typer can read."""
-    if not arguments or arguments[0] not in ("run-notebook", "plan"):
+    if not arguments or arguments[0] not in ("run-notebook", "plan", "record"):
         return arguments
     words, joined = iter(arguments), []
     for word in words:
@@ -219,10 +246,38 @@ def train_generator_command(
     training = settings.large_training(data) if net == "large" else settings.small_training(data, int(net))
     artifact = _build(training)
     if ship:
-        from defectlib.defectgen.shipping import ship_denoiser
+        from defectlib.shipping import ship
 
-        artifact = ship_denoiser(training, artifact)
+        artifact = ship(training, artifact)
     print(artifact)
+
+
+@app.command("train-rival")
+def train_rival_command(
+    method: Annotated[str, typer.Option(help="CycleGAN, SinGAN, SinDiffusion or DDPM.")],
+    product: Product = "softgel",
+    profile: ProfileName = "cpu",
+    image: Annotated[int, typer.Option(min=0, help="Number of the training image, for what learns from one.")] = 1,
+    ship: Annotated[bool, typer.Option(help="Also put it among what comes with the package.")] = False,
+) -> None:
+    """Train one of the generators that the paper compares with, or go on where it was cut off.
+
+    SinGAN and SinDiffusion learn from one image, CycleGAN from all, and then from one by way of test. DDPM is here for
+    that test alone: on all images it is the large net of train-generator.
+
+    Example: defectlib train-rival --method SinGAN --product softgel --profile cpu
+    """
+    from defectlib.profiles import load_profile
+    from defectlib.studies.plans import known_product
+    from defectlib.studies.rivals import Rivals
+
+    for stage in Rivals(load_profile(profile), product=known_product(product), image=image).to_ship(method):
+        artifact = _build(stage)
+        if ship:
+            from defectlib.shipping import ship as put
+
+            artifact = put(stage, artifact)
+        print(artifact)
 
 
 @app.command("train-segmenter")
@@ -249,28 +304,84 @@ def train_segmenter_command(
     print(f"mIoU {100 * summary['miou']:.2f} % on {summary['images']} held-out images. {summary['rule']}")
 
 
+@app.command("train-oracle")
+def train_oracle_command(
+    product: Product = "softgel",
+    profile: ProfileName = "cpu",
+    ship: Annotated[bool, typer.Option(help="Also put it among the nets that come with the package.")] = False,
+) -> None:
+    """Train the segmenter that judges pairs of an embedded product, or go on where it was cut off; prints its mIoU.
+
+    Example: defectlib train-oracle --product washer --profile cpu
+    """
+    import json
+
+    settings, data = _settings(profile, product)
+    training = settings.oracle_training(data)
+    if training is None:
+        raise UserError(f"--product {product}: an oracle needs scenes that can be painted; name an embedded product")
+    artifact = _build(training)
+    if ship:
+        from defectlib.shipping import ship
+
+        artifact = ship(training, artifact)
+    found = json.loads((artifact / "score.json").read_text())
+    print(f"mIoU {100 * found['miou']:.2f} % on {found['images']} unseen scenes. {found['rule']}")
+    print(artifact)
+
+
 @app.command("sample")
 def sample_command(
     out: Annotated[Path, typer.Option(help="Folder to write; must not hold anything yet.")],
-    product: Product = "softgel",
+    products: Annotated[
+        list[str] | None,
+        typer.Option("--product", help="Of the embedded dataset, or DATASET/PRODUCT; softgel, if not given."),
+    ] = None,
     profile: ProfileName = "cpu",
-    count: Annotated[int, typer.Option(min=1, help="Pairs.")] = 24,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Pairs; if not given, 24, or for a release 96 of each product.")
+    ] = None,
     switch_step: Annotated[int | None, typer.Option(min=0, max=1000, help="u; the profile's, if not given.")] = None,
     receptive_field: Annotated[int | None, typer.Option(help="Of the small net, pixels.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="ddpm, ddim or dpm++; the profile's, if not given.")] = None,
+    calls: Annotated[
+        int | None, typer.Option(min=2, max=1000, help="Network calls per pair; the profile's, if not given.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Root seed of the noise.")] = 0,
+    release: Annotated[
+        bool, typer.Option("--release", help="All of the profile's products, or those named, with a data card.")
+    ] = False,
 ) -> None:
     """Write synthetic image–mask pairs of an embedded product as a dataset folder; goes on after a cut.
 
-    Example: defectlib sample --product softgel --count 100 --switch-step 400 --out pairs
+    With --release, pairs of several products, in the one layout and in that of Defect Spectrum's page, with captions,
+    measures, provenance and a data card.
+
+    Example: defectlib sample --product softgel --count 1000 --sampler dpm++ --calls 25 --out pairs
     """
-    from defectlib.studies.own import check_target, copy_dataset
+    from defectlib.config import Sampler
+    from defectlib.profiles import load_profile
+    from defectlib.studies.export import check_target, copy_dataset
+    from defectlib.studies.release import COUNT, Release
 
     check_target(out)
-    settings, data = _settings(profile, product)
-    synthesis = settings.synthesis(data, switch_step=switch_step, receptive_field=receptive_field, count=count)
-    artifact = _build(synthesis.model_copy(update={"seed": seed}))
-    copy_dataset(artifact / synthesis.dataset, out)
-    print(f"{count} pairs in {out}")
+    if sampler is not None and sampler not in get_args(Sampler):
+        raise unknown("sampler", sampler, get_args(Sampler))
+    if not release and len(products or ()) > 1:
+        raise UserError("--product is given more than once; name one, or add --release")
+    sets = []
+    for product in dict.fromkeys(products or (load_profile(profile).products if release else ("softgel",))):
+        settings, data = _settings(profile, product, sampler=sampler, num_inference_steps=calls)
+        pairs = count or (COUNT if release else 24)
+        synthesis = settings.synthesis(data, switch_step=switch_step, receptive_field=receptive_field, count=pairs)
+        sets.append(synthesis.model_copy(update={"seed": seed}))
+    if release:
+        study = Release(settings, tuple(sets))
+        study.build()
+        study.write(out)
+    else:
+        copy_dataset(_build(sets[0]) / sets[0].dataset, out)
+    print(f"{sum(synthesis.count for synthesis in sets)} pairs in {out}")
 
 
 @app.command("augment")
@@ -292,25 +403,30 @@ def augment_command(
 
     Run it again after a cut and it goes on. Example: defectlib augment my_dataset --out my_pairs --count 200
     """
+    from defectlib import runtime
     from defectlib.config import known_model
     from defectlib.profiles import load_profile
-    from defectlib.studies.own import check_target, own_defects
+    from defectlib.studies.export import check_target
+    from defectlib.studies.own import own_defects
 
     known_model(model)
     check_target(out)
     settings = load_profile(profile)
     study = own_defects(settings, data, count=count, shots=shots, model=model, seeds=tuple(range(seeds)), size=size)
+    for line in study.doubts():  # now, and not after hours
+        runtime.say(f"warning: {line}")
     study.build()
     report = study.export(out)
-    print(f"{report['verdict']}\n{study.synthetic.count} pairs and {out / 'report.json'}")
+    print(report["verdict"], *(f"warning: {line}" for line in report["warnings"]), sep="\n")
+    print(f"{study.synthetic.count} pairs and {out / 'report.json'}")
 
 
-def _settings(profile: str, product: str) -> tuple[Profile, Data]:
-    """A profile, and the data that it gives for a product."""
+def _settings(profile: str, product: str, **changes: Any) -> tuple[Profile, Data]:
+    """A profile, with what is given of ``changes`` in it, and the data that it gives for a product."""
     from defectlib.profiles import load_profile
     from defectlib.studies.plans import known_product
 
-    settings = load_profile(profile)
+    settings = load_profile(profile, **changes)
     return settings, settings.data(known_product(product))
 
 

@@ -188,6 +188,10 @@ Net = Annotated[LargeNet | SmallNet, Field(discriminator="kind")]
 LrSchedule = Literal["cosine", "constant"]
 
 
+#: ``pixel``: one pixel of a defect, which cuts most; ``defect``: a whole defect, where it fits.
+CropBy = Literal["pixel", "defect"]
+
+
 class DenoiserTraining(Stage):
     """One of the two denoisers, trained on the training images of ``data``."""
 
@@ -201,6 +205,7 @@ class DenoiserTraining(Stage):
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=1)  # images (or crops) per step
     crop: int | None = Field(None, ge=32)  # pixels a side of random training crops; None trains on whole images
+    crop_by: CropBy = "pixel"  # what of a defect a crop is placed to hold
     lr: float = Field(1e-3, gt=0)
     lr_schedule: LrSchedule = "cosine"
     weight_decay: float = Field(2e-3, ge=0)
@@ -211,6 +216,8 @@ class DenoiserTraining(Stage):
     checkpoint_every: int = Field(250, ge=1)  # steps
     samples_every: int = Field(0, ge=0)  # steps between grids of samples from this net alone; 0: none
     tensorboard: bool = False  # write a TensorBoard log of the loss, the learning rate and the images per second
+    image: int | None = Field(None, ge=0)  # number of the one training image that is seen; None: all of them
+    retrain: bool = False  # not the net that comes with the package, nor anything made from it
     seed: int = 0
     device: Device = "cpu"
     dtype: Dtype = "fp32"
@@ -263,6 +270,16 @@ class Synthesis(Stage):
             self.large.net.check_side("setting 'size' of the pairs", self.size)
         return self
 
+    @property
+    def data(self) -> Data:
+        """What the nets were trained on."""
+        return self.large.data
+
+    @property
+    def crop_by(self) -> CropBy | None:
+        """How the crops were drawn that the nets were trained on; None: they were trained on whole images."""
+        return self.large.crop_by if self.large.crop else None
+
 
 class Fidelity(Stage):
     """How far synthetic pairs are from the training images, and from each other."""
@@ -289,6 +306,24 @@ class ReleasedFidelity(Fidelity):
     synthetic: ReleasedSynthesis
 
 
+class SamplerTiming(Stage):
+    """How long pairs take with each sampler and number of network calls, all of them timed in one run."""
+
+    stage: ClassVar[str] = "sampler_timing"
+
+    large: DenoiserTraining
+    small: DenoiserTraining
+    points: tuple[tuple[Sampler, int], ...]  # samplers, each with a number of network calls
+    machine: str  # whose speed it is (see `defectlib.runtime.machine`)
+    threads: int = Field(1, ge=1)  # on a CPU
+    pairs: int = Field(2, ge=1)  # sampled together
+    rounds: int = Field(3, ge=1)  # each takes every point once
+    switch_step: int = Field(400, ge=0, le=T)
+    seed: int = 0
+    device: Device = "cpu"
+    dtype: Dtype = "fp32"
+
+
 class ReceptiveField(Stage):
     """What an output pixel of a trained denoiser sees of its input, and what leaks in through normalisation."""
 
@@ -299,6 +334,78 @@ class ReceptiveField(Stage):
     timesteps: tuple[int, ...] = (100, 300, 500, 700, 900)
     seed: int = 0
     device: Device = "cpu"
+
+
+class Density(Stage):
+    """The density of what a DDPM samples on the line, after a few numbers from a known distribution (Fig. 3)."""
+
+    stage: ClassVar[str] = "density"
+
+    samples: int = Field(ge=1)  # that it is trained on
+    denoiser: Literal["net", "optimum"] = "net"  # a small one that is trained, or the best that there is
+    steps: int = Field(3000, ge=1)  # of the training of a net
+    seed: int = 0
+
+
+# Other generators (paper §4.3) --------------------------------------------------------------------------------------
+
+#: Those that are trained by code of their own. DDPM is the large denoiser alone, SinDiffusion a small one on one image.
+RivalMethod = Literal["SinGAN", "CycleGAN"]
+
+
+class RivalTraining(Stage):
+    """A generator that the paper compares with, trained on the training images of ``data``, or on one of them."""
+
+    stage: ClassVar[str] = "rival"
+    unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
+
+    data: Data
+    method: RivalMethod
+    steps: int = Field(ge=1)  # of each optimiser; SinGAN's at each scale
+    batch: int = Field(1, ge=1)  # images per step
+    channels: int = Field(32, ge=4)  # of a network's first layer
+    lr: float = Field(2e-4, gt=0)
+    image: int | None = Field(None, ge=0)  # number of the one training image that is seen; None: all of them
+    checkpoint_every: int = Field(250, ge=1)  # steps
+    retrain: bool = False  # not the nets that come with the package, nor anything made from them
+    seed: int = 0
+    device: Device = "cpu"
+    dtype: Dtype = "fp32"
+
+    @model_validator(mode="after")
+    def _one_image(self) -> RivalTraining:
+        if self.method == "SinGAN" and self.image is None:
+            raise UserError("SinGAN learns from a single image; set 'image' to its number among the training images")
+        return self
+
+
+class RivalSynthesis(Stage):
+    """A folder of synthetic pairs from one of the other generators."""
+
+    stage: ClassVar[str] = "rival_pairs"
+    dataset: ClassVar[str] = "dataset"  # folder of the artifact that holds the pairs, in the one layout
+    unhashed: ClassVar[frozenset[str]] = frozenset({"batch"})
+
+    rival: RivalTraining
+    count: int = Field(ge=1)  # pairs
+    seed: int = 0
+    batch: int = Field(25, ge=1)  # pairs at a time; each has its own noise
+    device: Device = "cpu"
+
+    crop_by: ClassVar[None] = None  # all of them are trained on whole images
+
+    @property
+    def data(self) -> Data:
+        """What the generator was trained on."""
+        return self.rival.data
+
+
+class RivalFidelity(Fidelity):
+    """:class:`Fidelity` of pairs from one of the other generators."""
+
+    stage: ClassVar[str] = "rival_fidelity"
+
+    synthetic: RivalSynthesis
 
 
 # Segmentation -------------------------------------------------------------------------------------------------------
@@ -357,6 +464,73 @@ class Evaluation(Stage):
     segmenter: SegmenterTraining
 
 
+# Judges -------------------------------------------------------------------------------------------------------------
+
+
+class OracleTraining(Stage):
+    """A segmenter that has seen thousands of scenes of the procedural dataset, and none that anything else sees."""
+
+    stage: ClassVar[str] = "oracle"
+    unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
+
+    product: str
+    size: int = Field(64, ge=32, le=512)  # pixels a side
+    scenes: int = Field(4000, ge=1)  # that train it
+    unseen: int = Field(500, ge=1)  # further scenes, which it is scored on
+    width: int = Field(16, ge=4)  # channels at full resolution, doubled at each lower one
+    levels: int = Field(4, ge=2)  # resolutions
+    steps: int = Field(ge=1)
+    batch: int = Field(16, ge=2)  # one image is too few for batch normalisation
+    lr: float = Field(2e-3, gt=0)  # decays to zero along a cosine
+    weight_decay: float = Field(1e-2, ge=0)
+    checkpoint_every: int = Field(250, ge=1)  # steps
+    retrain: bool = False  # not the one that comes with the package, nor anything judged by it
+    seed: int = 0
+    device: Device = "cpu"
+    dtype: Dtype = "fp32"
+
+    @model_validator(mode="after")
+    def _side_fits(self) -> OracleTraining:
+        multiple = 2 ** (self.levels - 1)
+        if self.size % multiple:
+            raise UserError(f"setting 'size' is {self.size} px, but the oracle needs a multiple of {multiple} px")
+        return self
+
+    def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """What was asked for, and the painter of the scenes."""
+        return super().identity(ignore) | {"painter_version": EmbeddedData.painter_version}
+
+
+class Judgement(Stage):
+    """How synthetic pairs are seen by networks: whether masks and images fit, and how far features are apart."""
+
+    stage: ClassVar[str] = "judgement"
+
+    synthetic: Synthesis
+    oracle: OracleTraining | None = None  # None where there can be none: its scenes have to be painted
+
+    @model_validator(mode="after")
+    def _knows_the_product(self) -> Judgement:
+        if self.oracle is not None:
+            data = self.synthetic.data
+            size = getattr(self.synthetic, "size", None) or getattr(data, "size", None)
+            knows, asked = (self.oracle.product, self.oracle.size), (getattr(data, "product", "own data"), size)
+            if not isinstance(data, EmbeddedData) or knows != asked:
+                raise UserError(
+                    f"the oracle knows {knows[0]} at {knows[1]} px, but the pairs are of {asked[0]} at {asked[1]} px; "
+                    "give it the product and size of the pairs, or none"
+                )
+        return self
+
+
+class RivalJudgement(Judgement):
+    """:class:`Judgement` of pairs from one of the other generators."""
+
+    stage: ClassVar[str] = "rival_judgement"
+
+    synthetic: RivalSynthesis
+
+
 #: Every stage by name; the way back from a settings file to an object.
 STAGES: dict[str, type[Stage]] = {
     stage.stage: stage
@@ -366,9 +540,17 @@ STAGES: dict[str, type[Stage]] = {
         Fidelity,
         ReleasedSynthesis,
         ReleasedFidelity,
+        SamplerTiming,
         ReceptiveField,
+        Density,
+        RivalTraining,
+        RivalSynthesis,
+        RivalFidelity,
         SegmenterTraining,
         Evaluation,
+        OracleTraining,
+        Judgement,
+        RivalJudgement,
     )
 }
 

@@ -10,32 +10,42 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field
 
 from defectlib.config import (
+    RECEPTIVE_FIELDS,
     Data,
     DenoiserTraining,
     EmbeddedData,
     Evaluation,
     Fidelity,
+    Judgement,
     LargeNet,
     LrSchedule,
     Net,
+    OracleTraining,
     ReleasedFidelity,
     ReleasedSynthesis,
+    RivalFidelity,
+    RivalJudgement,
+    RivalMethod,
+    RivalSynthesis,
+    RivalTraining,
     Sampler,
+    SamplerTiming,
     SegmenterTraining,
     Settings,
     SmallNet,
     Synthesis,
+    T,
     parse,
 )
 from defectlib.data.sources.manifest import published_data
 from defectlib.errors import UserError, unknown
-from defectlib.runtime import REPOSITORY
+from defectlib.runtime import REPOSITORY, machine
 
 PROFILES = REPOSITORY / "notebooks" / "profiles"
 
@@ -67,6 +77,55 @@ class OwnBudget(Settings):
     segmenter_steps: int = Field(ge=1)
 
 
+class OracleBudget(Settings):
+    """How an oracle is trained: fields of :class:`~defectlib.config.OracleTraining`."""
+
+    scenes: int = Field(4000, ge=1)
+    unseen: int = Field(500, ge=1)
+    width: int = Field(16, ge=4)
+    levels: int = Field(4, ge=2)
+    steps: int = Field(ge=1)
+    batch: int = Field(16, ge=2)
+
+
+class RivalBudget(Settings):
+    """How one of the other generators is trained: fields of :class:`~defectlib.config.RivalTraining`."""
+
+    steps: int = Field(ge=1)
+    batch: int = Field(1, ge=1)
+    channels: int = Field(32, ge=4)
+    lr: float = Field(2e-4, gt=0)
+    checkpoint_every: int = Field(250, ge=1)
+
+
+class RivalBudgets(Settings):
+    """How the generators that the paper compares with are trained; ``one``: on a single image, to see that they can."""
+
+    singan: RivalBudget
+    sindiffusion: NetBudget
+    cyclegan: RivalBudget
+    cyclegan_one: RivalBudget
+    ddpm_one: NetBudget
+
+
+#: SinDiffusion's field of view, as a share of the image's side: that of its authors' net is 101 px, at 256 px.
+SINDIFFUSION_FIELD = 101 / 256
+
+
+class MemorisationBudget(Settings):
+    """The nets that are asked what they memorise: on how many images, with which fields, all trained alike."""
+
+    size: int = Field(32, ge=32, le=512)  # pixels a side
+    shots: tuple[int, ...]  # training images per defect type
+    fields: tuple[int, ...]  # receptive fields of small nets, pixels; the large net comes after them
+    channels: int = Field(32, ge=8)  # of every small net
+    net: NetBudget
+    pairs: int = Field(ge=2)  # per net
+    # Those of them, as (shots, field), that a notebook makes without being asked for all; None: all. No field: large.
+    cells: tuple[tuple[int, int | None], ...] | None = None
+    density_steps: int = Field(3000, ge=1)  # of the nets of Figure 3
+
+
 class Profile(Settings):
     """A profile's values; see ``notebooks/profiles/``."""
 
@@ -87,13 +146,20 @@ class Profile(Settings):
     switch_steps: tuple[int, ...] = (0, 200, 400, 600, 800, 1000)
     num_inference_steps: int = Field(50, ge=1)
     sampler: Sampler = "ddim"
+    # Network calls that are compared, by sampler; those with more than `measured_calls` are timed and not measured.
+    network_calls: dict[Sampler, tuple[Annotated[int, Field(ge=2, le=T)], ...]]
+    measured_calls: int = Field(T, ge=2)
     gallery: int = Field(24, ge=1)  # synthetic pairs per point of a curve
     synthetic: int = Field(100, ge=1)  # synthetic pairs that train a baseline
     models: tuple[str, ...] = ("UNet", "DL", "M-B0")
     segmenter_steps: int = Field(ge=1)
     segmenter_batch: int = Field(8, ge=1)
     seeds: tuple[int, ...] = (0,)  # of segmenters
+    oracle: OracleBudget  # of the segmenter that judges pairs of embedded products
+    rivals: RivalBudgets
+    memorisation: MemorisationBudget
     own: OwnBudget
+    retrain: bool = False  # train also what comes with the package
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
@@ -123,8 +189,8 @@ class Profile(Settings):
         channels = self.patch_channels if receptive_field <= 25 else self.small_channels
         return SmallNet(receptive_field=receptive_field, channels=channels)
 
-    def _denoiser(self, data: Data, net: Net, budget: NetBudget, crop: int | None = None) -> DenoiserTraining:
-        values = {"data": data, "net": net, "crop": crop, **budget.model_dump(), **self.machine}
+    def _denoiser(self, data: Data, net: Net, budget: NetBudget, **crop: Any) -> DenoiserTraining:
+        values = {"data": data, "net": net, **crop, "retrain": self.retrain, **budget.model_dump(), **self.machine}
         return parse(DenoiserTraining, values)
 
     def synthesis(
@@ -147,14 +213,82 @@ class Profile(Settings):
         }
         return parse(Synthesis, values)
 
+    def sampler_timing(self, data: Data, points: tuple[tuple[Sampler, int], ...]) -> SamplerTiming:
+        """The speed of this profile's nets on this machine, with each sampler and number of network calls."""
+        values = {
+            "large": self.large_training(data),
+            "small": self.small_training(data),
+            "points": points,
+            "machine": machine(),
+            "switch_step": self.switch_step,
+            **self.machine,
+        }
+        return parse(SamplerTiming, values)
+
     def released(self, synthetic: Synthesis) -> ReleasedSynthesis:
         """The same nets, noise, and number of calls, along the path of the released code."""
         return parse(ReleasedSynthesis, dict(synthetic))
 
-    def fidelity(self, synthetic: Synthesis) -> Fidelity:
+    def fidelity(self, synthetic: Synthesis | RivalSynthesis) -> Fidelity | RivalFidelity:
         """The measures of a synthetic set."""
+        if isinstance(synthetic, RivalSynthesis):
+            return RivalFidelity(synthetic=synthetic)
         kind = ReleasedFidelity if isinstance(synthetic, ReleasedSynthesis) else Fidelity
         return kind(synthetic=synthetic)
+
+    def oracle_training(self, data: Data) -> OracleTraining | None:
+        """The judge of an embedded product at its size; there is none for other data."""
+        if not isinstance(data, EmbeddedData):
+            return None
+        of_data = {"product": data.product, "size": data.size, "retrain": self.retrain}
+        return parse(OracleTraining, {**of_data, **self.oracle.model_dump(), **self.machine})
+
+    def judgement(self, synthetic: Synthesis | RivalSynthesis) -> Judgement:
+        """What networks see in a synthetic set."""
+        kind = RivalJudgement if isinstance(synthetic, RivalSynthesis) else Judgement
+        return kind(synthetic=synthetic, oracle=self.oracle_training(synthetic.data))
+
+    def sindiffusion(self, data: Data, image: int) -> DenoiserTraining:
+        """SinDiffusion: a small net that is trained on one image (see :mod:`defectlib.rivals.sindiffusion`)."""
+        field = min(RECEPTIVE_FIELDS, key=lambda known: abs(known - SINDIFFUSION_FIELD * self.size))
+        return self._denoiser(data, self.small_net(field), self.rivals.sindiffusion, image=image)
+
+    def ddpm_one(self, data: Data, image: int) -> DenoiserTraining:
+        """The large net on one image."""
+        return self._denoiser(data, self.large_net, self.rivals.ddpm_one, image=image)
+
+    def alone(self, net: DenoiserTraining, count: int | None = None) -> Synthesis:
+        """A synthetic set from one net alone."""
+        values = {
+            "large": net,
+            "small": net,
+            "switch_step": T if isinstance(net.net, SmallNet) else 0,
+            "num_inference_steps": self.num_inference_steps,
+            "sampler": self.sampler,
+            "count": count or self.gallery,
+            **self.machine,
+        }
+        return parse(Synthesis, values)
+
+    def memorising(self, product: str, shots: int, receptive_field: int | None) -> Synthesis:
+        """A synthetic set from one net alone, the large one or a small one, that was trained on so many images."""
+        budget = self.memorisation
+        data = self.model_copy(update={"size": budget.size, "shots": shots}).data(product)
+        small = receptive_field and SmallNet(receptive_field=receptive_field, channels=budget.channels)
+        return self.alone(self._denoiser(data, small or self.large_net, budget.net), budget.pairs)
+
+    def rival_training(self, data: Data, method: RivalMethod, image: int | None = None) -> RivalTraining:
+        """SinGAN or CycleGAN, on all training images or on one."""
+        one = "_one" if method == "CycleGAN" and image is not None else ""
+        budget: RivalBudget = getattr(self.rivals, method.lower() + one)
+        of_data = {"data": data, "method": method, "image": image, "retrain": self.retrain}
+        # Always in full precision: what two adversaries are told are small differences, and neither net is large.
+        return parse(RivalTraining, {**of_data, **budget.model_dump(), **self.machine, "dtype": "fp32"})
+
+    def rival_synthesis(self, rival: RivalTraining, count: int | None = None) -> RivalSynthesis:
+        """A synthetic set from SinGAN or CycleGAN."""
+        values = {"rival": rival, "count": count or self.gallery, "device": self.machine["device"]}
+        return parse(RivalSynthesis, values)
 
     def evaluation(self, data: Data, model: str, synthetic: Synthesis | None = None, seed: int = 0) -> Evaluation:
         """A baseline trained on real images, and on synthetic ones where given, and evaluated on held-out ones."""
@@ -169,18 +303,21 @@ class Profile(Settings):
         }
         return Evaluation(segmenter=parse(SegmenterTraining, values))
 
-    def own_synthesis(self, data: Data, count: int | None = None, size: int | None = None) -> Synthesis:
+    def own_synthesis(
+        self, data: Data, count: int | None = None, size: int | None = None, switch_step: int | None = None
+    ) -> Synthesis:
         """A synthetic set for the user's own defects, from nets trained on crops at native scale.
 
         Pairs are as large as the crops, or ``size`` pixels a side: the nets fit any canvas.
         """
         own = self.own
+        crop = {"crop": own.crop, "crop_by": "defect"}
         return parse(
             Synthesis,
             {
-                "large": self._denoiser(data, self.large_net, own.large, own.crop),
-                "small": self._denoiser(data, self.small_net(self.receptive_field), own.small, own.crop),
-                "switch_step": self.switch_step,
+                "large": self._denoiser(data, self.large_net, own.large, **crop),
+                "small": self._denoiser(data, self.small_net(self.receptive_field), own.small, **crop),
+                "switch_step": self.switch_step if switch_step is None else switch_step,
                 "num_inference_steps": self.num_inference_steps,
                 "sampler": self.sampler,
                 "count": count or own.count,

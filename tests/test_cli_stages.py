@@ -17,12 +17,13 @@ import pytest
 import typer
 from PIL import Image
 
-from defectlib import cli
+from defectlib import cli, shipping
 from defectlib.config import DenoiserTraining
 from defectlib.data import folder, procedural, verify
 from defectlib.profiles import load_profile
 from defectlib.runtime import REPOSITORY
 from defectlib.store import PROVENANCE, Store, digests, read_provenance
+from defectlib.studies.rivals import Rivals
 from tests.data.miniatures import labels, picture, write_folder
 from tests.filesystems import resize, small_disk
 from tests.test_cli import run
@@ -76,6 +77,32 @@ def test_train_generator_prints_where_the_net_is(shared, monkeypatch, capsys):
     assert read_provenance(Path(large[1].strip()))["settings"]["data"]["product"] == "washer"
 
 
+def test_train_rival_ships_what_the_study_then_finds(shared, tmp_path, monkeypatch, capsys):
+    shelf = tmp_path / "shelf"
+    monkeypatch.setattr(shipping.ship, "__defaults__", (shelf,))
+    words = ("train-rival", *SMOKE, "--method", "CycleGAN", "--image", "2", "--ship")
+    status, out, _ = run(monkeypatch, capsys, *words)
+    stages = Rivals(load_profile("smoke"), image=2).to_ship("CycleGAN")
+    found = [Store(tmp_path / "none", shipped=shelf).find(stage) for stage in stages]
+    assert (status, out.split()) == (0, [str(path) for path in found])
+    assert [path.parent.name for path in found] == ["rival", "rival_pairs"]
+    monkeypatch.undo()
+    status, _, err = run(monkeypatch, capsys, "train-rival", *SMOKE, "--method", "CycleGan")
+    assert (status, err.partition(":")[0]) == (2, "unknown method 'CycleGan'")
+
+
+def test_train_oracle_prints_what_it_is_worth_and_ships_it(shared, tmp_path, monkeypatch, capsys):
+    shelf = tmp_path / "shelf"
+    monkeypatch.setattr(shipping.ship, "__defaults__", (shelf,))
+    status, out, err = run(monkeypatch, capsys, "train-oracle", *SMOKE, "--ship")
+    profile = load_profile("smoke")
+    settings = profile.oracle_training(profile.data("softgel"))
+    score = json.loads((shared.find(settings) / "score.json").read_text())
+    assert (status, err) == (0, "")
+    assert out.startswith(f"mIoU {100 * score['miou']:.2f} % on 6 unseen scenes. mIoU is the mean of the classes'")
+    assert out.splitlines()[-1] == str(Store(tmp_path / "none", shipped=shelf).find(settings))
+
+
 @pytest.mark.parametrize("synthetic", [False, True])
 def test_train_segmenter_prints_the_miou_and_its_rule(shared, monkeypatch, capsys, synthetic):
     words = ["train-segmenter", *SMOKE, "--model", "UNet", "--seed", "3", *(["--synthetic"] if synthetic else [])]
@@ -101,6 +128,30 @@ def test_sample_writes_a_dataset_folder_and_the_same_again(shared, tmp_path, mon
     assert {path.name for path in tmp_path.iterdir()} == {"one", "two"}
 
 
+def test_a_release_is_of_all_of_the_profile_s_products_or_of_those_named(shared, tmp_path, monkeypatch, capsys):
+    words = ("sample", "--release", *SMOKE, "--count", "3")
+    status, out, _ = run(monkeypatch, capsys, *words, "--out", str(tmp_path / "all"))
+    assert (status, out) == (0, f"6 pairs in {tmp_path / 'all'}\n")
+    assert {path.name for path in (tmp_path / "all" / "pairs").iterdir()} == set(load_profile("smoke").products)
+    named = ("--product", "washer", "--product", "softgel", "--seed", "4")
+    assert run(monkeypatch, capsys, *words, *named, "--out", str(tmp_path / "two"))[0] == 0
+    assert {path.name for path in (tmp_path / "two" / "pairs").iterdir()} == {"washer", "softgel"}
+    assert json.loads((tmp_path / "two" / "pairs" / "washer" / PROVENANCE).read_text())["settings"]["seed"] == 4
+    monkeypatch.delenv("DEFECTLIB_QUIET", raising=False)
+    for verified in ((tmp_path / "two" / "pairs" / "washer",), ("defect_spectrum", "--root", tmp_path / "two" / "hub")):
+        status, out, _ = run(monkeypatch, capsys, "data", "verify", *map(str, verified))
+        assert (status, out.splitlines()[-1]) == (0, "0 faults, 0 warnings")
+    status, _, err = run(monkeypatch, capsys, *words, "--out", str(tmp_path / "two"))
+    assert status == 2
+    assert err == f"{tmp_path / 'two'}: is there already and not empty; name another folder or remove it\n"
+
+
+def test_several_products_without_release_are_refused(shared, tmp_path, monkeypatch, capsys):
+    words = ("sample", *SMOKE, "--product", "washer", "--product", "softgel", "--out", str(tmp_path / "pairs"))
+    status, _, err = run(monkeypatch, capsys, *words)
+    assert (status, err) == (2, "--product is given more than once; name one, or add --release\n")
+
+
 def test_augment_prints_the_verdict_and_writes_pairs_and_report(shared, tmp_path, monkeypatch, capsys):
     samples = (procedural.sample("washer", "train", i, size=40) for i in range(12))
     folder.write_dataset(tmp_path / "mine", samples)
@@ -114,7 +165,13 @@ def test_augment_prints_the_verdict_and_writes_pairs_and_report(shared, tmp_path
         *(f"evaluation {n} of 5" for n in range(2, 6)),
     ]
     report = json.loads((tmp_path / "new" / "report.json").read_text())
-    assert out == f"{report['verdict']}\n2 pairs and {tmp_path / 'new' / 'report.json'}\n"
+    warned = [f"warning: {line}" for line in report["warnings"]]
+    assert warned
+    assert out.splitlines() == [report["verdict"], *warned, f"2 pairs and {tmp_path / 'new' / 'report.json'}"]
+    early = [line for line in err.splitlines() if line.startswith("warning: ")]
+    assert early == warned[: len(early)]
+    assert early
+    assert err.index(early[-1]) < err.index("synthetic 1 of 5")
     assert report["seeds"] == 2
     monkeypatch.setenv("DEFECTLIB_QUIET", "1")
     assert verify.check(tmp_path / "new").images == 2
@@ -148,6 +205,8 @@ OUT = ("--out", "OUT")
         (("train-segmenter", *SMOKE, "--model", "segfromer"), "unknown model 'segfromer': did you mean 'M-B0'? known "),
         (("train-segmenter", *SMOKE, "--product", "twil"), "unknown product 'twil': did you mean 'twill'? known are b"),
         (("train-segmenter", "--profile", "gpuu"), "unknown profile 'gpuu': did you mean 'gpu'? known are cpu, gpu, "),
+        (("train-oracle", *SMOKE, "--product", "twil"), "unknown product 'twil': did you mean 'twill'? known are brus"),
+        (("train-oracle", *SMOKE, "--product", "mvtec_ad/bottle"), "--product mvtec_ad/bottle: an oracle needs scenes"),
         (("sample", *SMOKE, *OUT, "--product", "washr"), "unknown product 'washr': did you mean 'washer'? known are b"),
         (("sample", *SMOKE, *OUT, "--receptive-field", "40"), "no small net has a receptive field of 40 px: the neare"),
         (("sample", "--profile", "smokey", *OUT), "unknown profile 'smokey': did you mean 'smoke'? known are cpu, gpu"),

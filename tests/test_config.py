@@ -5,11 +5,13 @@ import pytest
 from defectlib.config import (
     STAGES,
     DenoiserTraining,
+    Density,
     EmbeddedData,
     Evaluation,
     FolderData,
     LargeNet,
     ReceptiveField,
+    RivalTraining,
     SegmenterTraining,
     SmallNet,
     Synthesis,
@@ -51,6 +53,7 @@ def test_a_key_does_not_move_with_what_changes_nothing():
         {"dtype": "bf16"},
         {"accumulate": 2},
         {"processes": 2},
+        {"image": 0},
     ],
 )
 def test_a_key_moves_with_what_changes_the_result(changes):
@@ -105,15 +108,24 @@ def test_settings_survive_a_file(stage):
     data = profile.data("softgel")
     evaluation = profile.evaluation(data, "DL", profile.synthesis(data))
     synthetic = evaluation.segmenter.synthetic
+    pairs = profile.rival_synthesis(profile.rival_training(data, "SinGAN", 2))
     found = {
         "denoiser": synthetic.large,
         "synthetic": synthetic,
         "fidelity": profile.fidelity(synthetic),
         "released": profile.released(synthetic),
         "released_fidelity": profile.fidelity(profile.released(synthetic)),
+        "sampler_timing": profile.sampler_timing(data, (("ddpm", 20), ("ddim", 4))),
         "receptive_field": ReceptiveField(denoiser=synthetic.large, device="cpu"),
+        "density": Density(samples=6, denoiser="optimum"),
         "segmenter": evaluation.segmenter,
         "evaluation": evaluation,
+        "oracle": profile.oracle_training(data),
+        "judgement": profile.judgement(synthetic),
+        "rival": pairs.rival,
+        "rival_pairs": pairs,
+        "rival_fidelity": profile.fidelity(pairs),
+        "rival_judgement": profile.judgement(pairs),
     }[stage.stage]
     record = {"stage": stage.stage, "settings": found.model_dump(mode="json")}
     assert settings_of(record) == found
@@ -142,6 +154,11 @@ def test_sides_that_no_net_can_take_are_refused_before_anything_is_trained():
         training(crop=40)
     with pytest.raises(UserError, match="setting 'size' of the data is 40 px"):
         training(data=EmbeddedData(product="softgel", size=40))
+
+
+def test_what_learns_from_a_single_image_must_be_told_which():
+    with pytest.raises(UserError, match="SinGAN learns from a single image; set 'image' to its number"):
+        parse(RivalTraining, {"data": DATA, "method": "SinGAN", "steps": 1})
 
 
 def test_settings_cannot_be_changed():

@@ -29,10 +29,19 @@ large: {steps: 2}
 small: {steps: 2}
 patch: {steps: 2}
 num_inference_steps: 6
+network_calls: {ddpm: [4, 6], ddim: [4], dpm++: [4]}
 gallery: 2
 synthetic: 2
 segmenter_steps: 2
 segmenter_batch: 2
+oracle: {scenes: 4, unseen: 2, width: 8, steps: 2, batch: 2}
+rivals:
+  singan: {steps: 2, channels: 8}
+  sindiffusion: {steps: 2, batch: 2}
+  cyclegan: {steps: 2, channels: 8}
+  cyclegan_one: {steps: 2, channels: 8}
+  ddpm_one: {steps: 2}
+memorisation: {size: 64, shots: [1], fields: [25], channels: 8, net: {steps: 2}, pairs: 2, density_steps: 2}
 own: {crop: 64, large: {steps: 2}, small: {steps: 2}, count: 2, segmenter_steps: 2}
 """
 

@@ -13,16 +13,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from defectlib.config import Data, EmbeddedData, Fidelity
+from defectlib.config import CropBy, Data, EmbeddedData, Fidelity
 from defectlib.data.folder import read_dataset
 from defectlib.data.loading import load_eval, load_train
-from defectlib.data.sample import Sample
+from defectlib.data.sample import Sample, continued
+from defectlib.defectgen.crops import drawn_samples
 from defectlib.defectgen.measures import defects
-from defectlib.defectgen.measures.memorisation import nearness, patch_nearness
+from defectlib.defectgen.measures.memorisation import nearness, patch_nearness, share_farther
 from defectlib.defectgen.measures.neighbours import pairwise_rms, precision_recall_density_coverage, without_self
 from defectlib.defectgen.measures.patches import patches_of_all
 from defectlib.defectgen.measures.similarity import diversity
 from defectlib.defectgen.measures.wasserstein import patch_distance
+from defectlib.defectgen.measures.windows import nearest_windows
 from defectlib.errors import UserError
 from defectlib.runtime import numpy_generator
 from defectlib.store import write_atomically
@@ -53,9 +55,12 @@ _POOL_SIDE, _POOL_PLACES = 1 / 4, 4  # patches that cover the image once
 
 def run(settings: Fidelity, inputs: Mapping[str, Path], out: Path) -> None:
     """The stage: ``fidelity.json`` with the summary, and the nearest training image of every pair."""
-    data = settings.synthetic.large.data
+    data = settings.synthetic.data
     synthetic = read_dataset(inputs["synthetic"] / settings.synthetic.dataset)
-    measured = measure(synthetic, load_train(data), _held_out(data, len(synthetic)))
+    if by := settings.synthetic.crop_by:
+        measured = measure_crops(synthetic, load_train(data), load_eval(data), by)
+    else:
+        measured = measure(synthetic, load_train(data), held_out_of(data, len(synthetic)))
     write_atomically(out / "fidelity.json", json.dumps(measured, indent=1))
 
 
@@ -90,6 +95,52 @@ def measure(synthetic: Sequence[Sample], training: Sequence[Sample], held_out: S
         **_types(synthetic, ""),
         **_types(training, "training_"),
     }
+
+
+def measure_crops(
+    synthetic: Sequence[Sample], training: Sequence[Sample], held_out: Sequence[Sample] = (), by: CropBy = "defect"
+) -> dict:
+    """The measures of pairs from nets that were trained on crops of photographs, which may be of any sizes.
+
+    As :func:`measure` against crops that are drawn as those for training are, and likewise of the held-out photographs.
+    But a copy may come from any place, so the nearest training image is the nearest window of any photograph, and for
+    the crops themselves that of any photograph but their own.
+
+    Args:
+        synthetic: Square pairs of one size.
+        training: The photographs that the nets were trained on, two at least.
+        held_out: Others.
+        by: How crops are drawn, see :class:`~defectlib.defectgen.crops.Crops`.
+
+    Returns:
+        As :func:`measure`; ``nearest_training`` counts photographs, and ``nearest_corner`` is the row and column of the
+        window in that photograph, continued where it is smaller than a crop.
+
+    Raises:
+        UserError: There are fewer than two pairs, or photographs.
+    """
+    if len(training) < 2:
+        raise UserError(
+            f"training images: {len(training)} given, but crops are looked for in the others; take 2 or more"
+        )
+    side = synthetic[0].mask.shape[0]
+    photographs = [continued(sample.image, sample.mask, side)[0] for sample in training]
+    drawn = drawn_samples(training, side, by)
+    new = drawn_samples(held_out, side, by)[: len(synthetic)]
+    measured = measure(synthetic, drawn, new)
+    # The nearest of all is where a crop is from.
+    own = np.sort(nearest_windows(_images(drawn), photographs).distance, axis=1)[:, 1]
+    found = nearest_windows(_images(synthetic), photographs)
+    nearest = found.distance.argmin(axis=1)
+    measured |= _nearest_window(found.distance, own) | {
+        "training_nearest_mean": float(own.mean()),
+        "nearest_training": nearest.tolist(),
+        "nearest_distance": found.distance.min(axis=1).round(5).tolist(),
+        "nearest_corner": found.corner[np.arange(len(nearest)), nearest].tolist(),
+    }
+    if measured["held_out"]:
+        measured["held_out"] |= _nearest_window(nearest_windows(_images(new), photographs).distance, own)
+    return measured
 
 
 def compare(samples: Sequence[Sample], training: Sequence[Sample]) -> dict[str, float | None]:
@@ -151,7 +202,12 @@ def explained() -> pd.DataFrame:
 _OF_ONE_SET = ("nearest_mean", "spread", "diversity", "defect_free")
 
 
-def _held_out(data: Data, count: int) -> tuple[Sample, ...]:
+def _nearest_window(distances: np.ndarray, own: np.ndarray) -> dict[str, float]:
+    nearest = distances.min(axis=1)
+    return {"nearest_mean": float(nearest.mean()), "nearness": float(share_farther(nearest, own).mean())}
+
+
+def held_out_of(data: Data, count: int) -> tuple[Sample, ...]:
     """Held-out images, ``count`` at most."""
     if isinstance(data, EmbeddedData):  # it paints what is asked for: no more than is needed
         data = data.model_copy(update={"eval_count": min(count, data.eval_count)})

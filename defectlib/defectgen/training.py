@@ -22,7 +22,7 @@ from defectlib import runtime
 from defectlib.checkpoint import read_checkpoint, write_checkpoint
 from defectlib.config import DenoiserTraining, T
 from defectlib.data.encode import IMAGE_CHANNELS, channels, encode, stack
-from defectlib.data.loading import load_train
+from defectlib.data.loading import load_one_or_all
 from defectlib.data.sample import Sample
 from defectlib.defectgen.crops import Crops
 from defectlib.defectgen.denoiser import Denoiser, build_denoiser
@@ -37,11 +37,12 @@ LOG_EVERY = 10  # steps between two points of the loss curve
 
 
 def run(settings: DenoiserTraining, inputs: Mapping[str, Path], out: Path) -> None:
-    """The stage: train on the training images of ``settings.data``; leaves ``net/`` and ``losses.json`` in ``out``.
+    """The stage: train on the training images of ``settings.data``, or on one of them, and fill ``out``.
 
-    And, where the settings ask for them, ``log/`` and ``samples/``; see :mod:`defectlib.defectgen.journal`.
+    With ``net/`` and ``losses.json``, and, where the settings ask for them, ``log/`` and ``samples/``; see
+    :mod:`defectlib.defectgen.journal`.
     """
-    samples = load_train(settings.data)
+    samples = load_one_or_all(settings.data, settings.image)
     denoiser, losses = train(settings, samples, out / UNFINISHED)
     denoiser.save_pretrained(out / "net")
     write_atomically(out / "losses.json", json.dumps(losses))
@@ -149,7 +150,7 @@ class _Batches:
             self.x_0 = encode(*stack(samples), self.defect_types).to(device)
             self.shape = tuple(self.x_0.shape[2:])
         else:
-            self.crops = Crops(samples, settings.crop, device)
+            self.crops = Crops(samples, settings.crop, device, settings.crop_by)
             self.shape = (settings.crop, settings.crop)
 
     def __call__(self, step: int) -> torch.Tensor:

@@ -6,6 +6,7 @@ texts are set where a figure is displayed.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 
@@ -92,6 +93,30 @@ def fidelity_diversity(
     axes.margins(0.18)
     _label_path(axes, table[[x, y]].to_numpy(), [f"u = {u}" for u in table["u"]])
     axes.legend(loc="best")
+    return figure
+
+
+def agreement_curve(table: pd.DataFrame, remark: str) -> Figure:
+    """How well masks fit their images as u grows, between what real images and what the judge itself come to.
+
+    Args:
+        table: Columns ``u``, and ``agreement``, ``held_out``, ``oracle``: mIoU as fractions, NaN where there is none.
+        remark: What is written where the curve would be, if nothing was judged.
+    """
+    figure, ((axes,),) = panels(1, 1, _NARROW, 2.9)
+    table = table.sort_values("u")
+    axes.plot(table["u"], _PERCENT * table["agreement"], marker="o", color=SERIES_COLOURS[0], label="synthetic")
+    yardsticks = (("held_out", "--", "held-out images"), ("oracle", ":", "the oracle's own, unseen scenes"))
+    for name, style, label in yardsticks:
+        if (value := _PERCENT * table[name].iloc[0]) == value:
+            axes.axhline(value, color=INK, ls=style, lw=1, label=f"{label}: {value:.1f} %")
+    if table["agreement"].isna().all():
+        axes.text(0.5, 0.55, textwrap.fill(remark, 52), transform=axes.transAxes, ha="center", va="center", fontsize=9)
+    lowest = (_PERCENT * table[["agreement", "held_out", "oracle"]]).min(axis=None)
+    bottom = max(0, 10 * math.floor(lowest / 10) - 20) if lowest == lowest else 0  # room for the legend
+    axes.set(xlabel=SWITCH_STEP, ylabel="agreement of masks and images\n(mIoU, %)", xticks=table["u"])
+    axes.set_ylim(bottom, 100)
+    axes.legend(loc="lower left")
     return figure
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from defectlib.config import Stage, known_model
+from defectlib.config import Stage, T, known_model
 from defectlib.data import procedural
 from defectlib.errors import unknown
 from defectlib.profiles import load_profile
 from defectlib.studies.boost import Boost
-from defectlib.studies.generation import Playground, Regimes, SwitchStep
-from defectlib.studies.own import OwnDefects, own_defects
+from defectlib.studies.calls import NetworkCalls
+from defectlib.studies.generation import Playground, Regimes
+from defectlib.studies.judgement import JudgedSwitchStep
+from defectlib.studies.memorisation import Memorisation
+from defectlib.studies.own import OwnDefects, own_defects, take_up
 from defectlib.studies.receptive_field import Fields
 from defectlib.studies.released import ReleasedCode
+from defectlib.studies.rivals import Rivals
 from defectlib.studies.study import Study
 
 
@@ -34,10 +38,16 @@ def regimes(profile: str = "smoke", product: str = "softgel", **_: Any) -> Regim
 
 
 def switch_step(
-    profile: str = "smoke", product: str = "softgel", switch_steps: list[int] | None = None, **_: Any
-) -> SwitchStep:
+    profile: str = "smoke",
+    product: str = "softgel",
+    data: str | None = None,
+    switch_steps: list[int] | None = None,
+    **_: Any,
+) -> JudgedSwitchStep:
     """The switch-step ablation."""
-    return SwitchStep(load_profile(profile), product=known_product(product), switch_steps=_tuple(switch_steps))
+    folder = None if data is None else take_up(data)
+    steps = _tuple(switch_steps)
+    return JudgedSwitchStep(load_profile(profile), product=known_product(product), switch_steps=steps, folder=folder)
 
 
 def boost(
@@ -78,6 +88,29 @@ def released_code(
     return ReleasedCode(load_profile(profile), product=known_product(product), switch_steps=_tuple(switch_steps))
 
 
+def network_calls(
+    profile: str = "smoke",
+    product: str = "softgel",
+    network_calls: dict[str, list[int]] | None = None,
+    pairs: int | None = None,
+    **_: Any,
+) -> NetworkCalls:
+    """Samplers and their number of network calls."""
+    measured = None if network_calls is None else T  # what is asked for by name is measured whatever it costs
+    chosen = load_profile(profile, network_calls=network_calls, gallery=pairs, measured_calls=measured)
+    return NetworkCalls(chosen, product=known_product(product))
+
+
+def memorisation(profile: str = "smoke", product: str = "softgel", whole: bool = False, **_: Any) -> Memorisation:
+    """Why one net memorises (Fig. 3, §3.4.2)."""
+    return Memorisation(load_profile(profile), product=known_product(product), whole=whole)
+
+
+def rivals(profile: str = "smoke", product: str = "softgel", image: int = 1, **_: Any) -> Rivals:
+    """The generators that the paper compares with (Fig. 6, 7)."""
+    return Rivals(load_profile(profile), product=known_product(product), image=image)
+
+
 #: Notebook → its study; None for a notebook that builds nothing.
 STUDIES: dict[str, Callable[..., Study] | None] = {
     "01_datasets": None,
@@ -89,6 +122,9 @@ STUDIES: dict[str, Callable[..., Study] | None] = {
     "07_your_own_defects": own,
     "08_receptive_field": receptive_field,
     "09_released_code": released_code,
+    "10_network_calls": network_calls,
+    "11_rivals": rivals,
+    "12_memorisation": memorisation,
 }
 NOTEBOOKS: tuple[str, ...] = tuple(STUDIES)
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from defectlib.config import Sampler
 from defectlib.data.encode import decode, encode, stack
 from defectlib.data.sample import Sample
 from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.pipeline import DefectGenPipeline
 from defectlib.defectgen.synthesis import assemble, sample_pairs
 from defectlib.device import generator
+from defectlib.studies.calls import NetworkCalls
 from defectlib.studies.generation import SwitchStep
 
 
@@ -76,6 +78,20 @@ def pipeline_of(study: SwitchStep) -> DefectGenPipeline:
     """The pipeline of the study's two nets."""
     settings = study.synthetic(study.profile.switch_step)
     return assemble(study.path(settings.large), study.path(settings.small), settings.device)
+
+
+def visited(study: NetworkCalls, sampler: Sampler, calls: int, switch_step: int) -> tuple[list[int], list[int]]:
+    """The timesteps at which the large and the small net are called while one pair is drawn, as the nets see them."""
+    point = study.synthetic(study.reference).model_copy(
+        update={"sampler": sampler, "num_inference_steps": calls, "switch_step": switch_step}
+    )
+    pipeline = assemble(study.path(point.large), study.path(point.small), point.device)
+    seen: dict[str, list[int]] = {"large": [], "small": []}
+    for net, timesteps in seen.items():
+        hook = lambda _, arguments, timesteps=timesteps: timesteps.append(int(arguments[1]))  # noqa: E731
+        getattr(pipeline, net).register_forward_pre_hook(hook)
+    sample_pairs(pipeline, point, range(1), study.data.size)
+    return seen["large"], seen["small"]
 
 
 def draw_images(study: SwitchStep, seed: int, switch_step: int, count: int = 6) -> list[np.ndarray]:

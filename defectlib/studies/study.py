@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from defectlib import runtime
 from defectlib.config import Stage, Synthesis
@@ -13,6 +14,9 @@ from defectlib.data.sample import Sample
 from defectlib.profiles import Profile
 from defectlib.store import Store
 from defectlib.studies.stages import RUNNERS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,10 @@ class Study(ABC):
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:
         """What the study reads; their inputs are implied."""
+
+    def records(self) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
+        """What of the study can become numbers of record: tables and their provenance, by name."""
+        return {}
 
     def build(self) -> None:
         """Make what is missing, saying on standard error which of how many is at hand."""

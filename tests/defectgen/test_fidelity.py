@@ -14,7 +14,7 @@ from defectlib.data.folder import read_dataset
 from defectlib.data.loading import load_eval, load_train
 from defectlib.data.sample import Sample
 from defectlib.defectgen import fidelity
-from defectlib.defectgen.fidelity import MEASURES, compare, explained, measure, points, table
+from defectlib.defectgen.fidelity import MEASURES, compare, explained, measure, measure_crops, points, table
 from defectlib.errors import UserError
 from defectlib.report import charts
 from defectlib.runtime import numpy_generator
@@ -50,8 +50,8 @@ def test_the_stage_writes_every_measure_of_the_pairs_and_of_held_out_images(stor
 
 def test_no_more_images_are_held_out_than_there_are(training):
     keys = [sample.key for sample in load_eval(DATA)]
-    assert [sample.key for sample in fidelity._held_out(DATA, 3)] == keys[:3]
-    assert [sample.key for sample in fidelity._held_out(DATA, 30)] == keys
+    assert [sample.key for sample in fidelity.held_out_of(DATA, 3)] == keys[:3]
+    assert [sample.key for sample in fidelity.held_out_of(DATA, 30)] == keys
 
 
 def test_copies_of_training_images_are_told(of_copies):
@@ -163,3 +163,44 @@ def test_the_points_are_drawn_beside_held_out_images(of_copies, training, held_o
     axes.figure.draw_without_rendering()
     dots = axes.transData.transform(np.column_stack(path.get_data()))
     assert not any(text.get_window_extent().count_contains(dots) for text in axes.texts)
+
+
+# Crops of photographs -------------------------------------------------------------------------------------------------
+
+SIDE = 24
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    """Of two sizes."""
+    data = [EmbeddedData(product="twill", size=size, shots=2, eval_count=4) for size in (48, 64)]
+    return [sample for one in data for sample in load_train(one)], [sample for one in data for sample in load_eval(one)]
+
+
+def cropped(sample, top, left):
+    window = slice(top, top + SIDE), slice(left, left + SIDE)
+    return dataclasses.replace(sample, image=sample.image[window], mask=sample.mask[window])
+
+
+def test_crops_that_were_copied_are_told_wherever_they_come_from(photographs):
+    training, held_out = photographs
+    found = measure_crops([cropped(training[k], 2 * k, 20 - 2 * k) for k in range(5)], training, held_out)
+    assert found["nearest_training"] == [0, 1, 2, 3, 4]
+    assert found["nearest_corner"] == [[2 * k, 20 - 2 * k] for k in range(5)]
+    assert found["nearest_mean"] == pytest.approx(0, abs=1e-3)
+    assert found["nearness"] == 1
+    assert found["training_nearest_mean"] > 0.02
+
+
+def test_crops_that_nothing_was_trained_on_are_as_near_as_those_of_other_photographs(photographs):
+    training, held_out = photographs
+    found = measure_crops([cropped(held_out[k % 8], 3 * k % 20, 11 * k % 20) for k in range(12)], training, held_out)
+    assert 0.2 < found["nearness"] < 0.8
+    assert 0.2 < found["held_out"]["nearness"] < 0.8
+    assert found["held_out"].keys() == set(MEASURES)
+
+
+def test_crops_of_a_single_photograph_have_nothing_to_be_compared_with(photographs):
+    training, _ = photographs
+    with pytest.raises(UserError, match="training images: 1 given, but crops are looked for in the others"):
+        measure_crops([cropped(training[0], 0, 0)] * 2, training[:1])

@@ -10,8 +10,8 @@ from defectlib.config import DenoiserTraining
 from defectlib.data.folder import read_dataset
 from defectlib.data.verify import check
 from defectlib.defectgen import synthesis, training
-from defectlib.defectgen.shipping import ship_denoiser
 from defectlib.errors import UserError
+from defectlib.shipping import ship
 from defectlib.store import UNFINISHED, Store
 from tests.defectgen.conftest import LARGE, SMALL, SYNTHETIC
 
@@ -75,7 +75,7 @@ def test_nets_of_other_classes_do_not_go_together(store, tmp_path):
 
 def test_a_shipped_net_is_half_the_size_and_samples_nearly_the_same(store, inputs, tmp_path):
     shelf = tmp_path / "shelf"
-    shipped = {name: ship_denoiser(s, store.find(s), shelf) for name, s in (("large", LARGE), ("small", SMALL))}
+    shipped = {name: ship(s, store.find(s), shelf) for name, s in (("large", LARGE), ("small", SMALL))}
     assert Store(tmp_path / "none", shelf).find(LARGE) == shipped["large"]
     assert str(store.root) not in (shipped["large"] / "net" / "config.json").read_text()
     sizes = [sum(f.stat().st_size for f in p.rglob("*.safetensors")) for p in (shipped["large"], inputs["large"])]

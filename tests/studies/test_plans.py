@@ -53,7 +53,9 @@ def test_every_notebook_has_its_entry_and_every_parameter_of_a_study_its_place_i
 
 def test_parameters_move_the_plan():
     chosen = plans.plan("04_switch_step", {"product": "washer", "switch_steps": [300, 0]})
-    assert [stage.synthetic.switch_step for stage in chosen] == [300, 0]
+    assert [(s.stage, s.synthetic.switch_step) for s in chosen] == [
+        (stage, u) for stage in ("fidelity", "judgement") for u in (300, 0)
+    ]
     assert {stage.synthetic.large.data.product for stage in chosen} == {"washer"}
     boost = plans.plan("05_synthetic_boost", {"products": ["twill"], "models": ["M-B0"]})
     assert [(s.segmenter.data.product, s.segmenter.model) for s in boost] == [("twill", "M-B0")] * 2
