@@ -1,0 +1,51 @@
+"""The rivals that come with the package: all that notebook 11 needs under cpu, made by the settings it is found by."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from safetensors import safe_open
+
+from defectlib.checkpoint import FILE
+from defectlib.config import RivalTraining
+from defectlib.profiles import load_profile
+from defectlib.rivals.training import method, trained_on
+from defectlib.store import SHIPPED, Store, read_provenance, settings_of
+from defectlib.studies.rivals import RIVALS, Rivals
+
+PRODUCTS = ("softgel",)
+NETS = sorted((SHIPPED / "rival").iterdir())
+ROUNDING = 0.02
+"""Of a loss, in the first steps, on another machine: adversaries enlarge what rounding begins."""
+
+
+def shipped(product, **values):
+    study = Rivals(load_profile("cpu", **values), product=product)
+    return [stage for name in RIVALS for stage in study.to_ship(name)]
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_the_cpu_profile_trains_no_rival_of_a_product_that_it_shows(product, tmp_path):
+    store = Store(tmp_path)
+    assert all(store.find(stage) for stage in shipped(product))
+    assert not any(store.find(stage) for stage in shipped(product, retrain=True))
+
+
+def test_they_take_8_mib_at_most(tmp_path):
+    found = [Store(tmp_path).find(stage) for product in PRODUCTS for stage in shipped(product)]
+    assert sum(file.stat().st_size for path in found for file in path.rglob("*")) < 8 * 2**20
+
+
+@pytest.mark.parametrize("artifact", NETS, ids=lambda path: path.name)
+def test_trained_again_a_net_starts_down_the_loss_curve_that_it_came_with(artifact, tmp_path, cut_off):
+    settings = settings_of(read_provenance(artifact)).model_copy(update={"checkpoint_every": 10})
+    assert isinstance(settings, RivalTraining)
+    x, good = trained_on(settings)
+    made = method(settings.method)
+    module = made.build(settings, x.shape[1], x.shape[-1])
+    cut_off(lambda: made.train(module, settings, x, good, tmp_path), 11)
+    with safe_open(tmp_path / FILE, framework="pt") as file:
+        (again,) = json.loads(file.metadata()["about"])["losses"]
+    recorded = json.loads((artifact / "losses.json").read_text())[0]
+    assert again == pytest.approx(recorded, rel=ROUNDING, abs=1e-3)
