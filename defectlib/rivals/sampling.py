@@ -35,6 +35,8 @@ def draw_pairs(module: nn.Module, settings: RivalSynthesis, indices: range) -> t
 
 def _pair(module: nn.Module, settings: RivalSynthesis, k: int) -> torch.Tensor:
     rival = settings.rival
-    # CycleGAN has no noise: a defect-free image of its own for each pair, and none that it was trained on.
-    good = good_pairs(rival.method, settings.data, len(load_train(settings.data)) + k, 1)
+    # CycleGAN has no noise: a defect-free image of its own for each pair, and none that it was trained on. What was
+    # trained on one image is asked for that one alone.
+    number = len(load_train(settings.data)) + k if rival.image is None else rival.image
+    good = good_pairs(rival.method, settings.data, number, 1)
     return method(rival.method).sample(module, rival, [generator(settings.seed, "pair", k)], good)
