@@ -72,7 +72,7 @@ def test_titles_say_what_is_built():
     job = jobs.Job(LARGE, (), Path(), Path())
     assert job.title == f"denoiser large on softgel [{LARGE.key()}]"
     assert jobs.Job(SEGMENTER, (), Path(), Path()).title == f"segmenter UNet on softgel [{SEGMENTER.key()}]"
-    assert jobs.Job(SYNTHETIC, (), Path(), Path()).title == f"synthetic [{SYNTHETIC.key()}]"
+    assert jobs.Job(SYNTHETIC, (), Path(), Path()).title == f"synthetic on softgel [{SYNTHETIC.key()}]"
 
 
 def test_only_what_runs_on_a_gpu_asks_for_one():
