@@ -244,12 +244,7 @@ def train_generator_command(
         raise UserError(f"--net {net}: say 'large', or a receptive field in pixels such as 45")
     settings, data = _settings(profile, product)
     training = settings.large_training(data) if net == "large" else settings.small_training(data, int(net))
-    artifact = _build(training)
-    if ship:
-        from defectlib.shipping import ship
-
-        artifact = ship(training, artifact)
-    print(artifact)
+    print(_trained(training, ship))
 
 
 @app.command("train-rival")
@@ -272,12 +267,7 @@ def train_rival_command(
     from defectlib.studies.rivals import Rivals
 
     for stage in Rivals(load_profile(profile), product=known_product(product), image=image).to_ship(method):
-        artifact = _build(stage)
-        if ship:
-            from defectlib.shipping import ship as put
-
-            artifact = put(stage, artifact)
-        print(artifact)
+        print(_trained(stage, ship))
 
 
 @app.command("train-segmenter")
@@ -320,11 +310,7 @@ def train_oracle_command(
     training = settings.oracle_training(data)
     if training is None:
         raise UserError(f"--product {product}: an oracle needs scenes that can be painted; name an embedded product")
-    artifact = _build(training)
-    if ship:
-        from defectlib.shipping import ship
-
-        artifact = ship(training, artifact)
+    artifact = _trained(training, ship)
     found = json.loads((artifact / "score.json").read_text())
     print(f"mIoU {100 * found['miou']:.2f} % on {found['images']} unseen scenes. {found['rule']}")
     print(artifact)
@@ -435,3 +421,13 @@ def _build(stage: Stage) -> Path:
     from defectlib.studies.stages import RUNNERS
 
     return Store().build(stage, RUNNERS)
+
+
+def _trained(stage: Stage, shipped: bool) -> Path:
+    """The artifact of what was trained; ``shipped``: as it now comes with the package."""
+    artifact = _build(stage)
+    if not shipped:
+        return artifact
+    from defectlib.shipping import ship
+
+    return ship(stage, artifact)

@@ -13,21 +13,20 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import safetensors
 import torch
 from safetensors.torch import load_file, save
 from torch import nn
 from torch.nn import functional
 
 from defectlib import metrics, runtime
-from defectlib.checkpoint import read_checkpoint, write_checkpoint
 from defectlib.config import OracleTraining
 from defectlib.data import procedural
 from defectlib.data.encode import stack, to_unit
 from defectlib.data.sample import Sample
 from defectlib.device import autocast, configure, generator
-from defectlib.errors import UserError, unknown
+from defectlib.errors import unknown
 from defectlib.segmentation.evaluation import predict, summarise
+from defectlib.segmentation.loop import make_steps, readable
 from defectlib.segmentation.models import UNet, parameter_count
 from defectlib.store import UNFINISHED, write_atomically
 
@@ -38,7 +37,6 @@ SCORE = "score.json"
 LOSSES = "losses.json"
 _HEAVIEST_CLASS = 8.0
 _EVEN_FROM = 0.6  # share of the training after which all pixels weigh the same
-_LOSS_POINTS = 200
 _FEW = 16  # images at a time
 _LEAST_STD = 1e-3  # of a channel that is nearly always silent
 
@@ -117,13 +115,10 @@ def load(artifact: Path) -> Oracle:
     Raises:
         UserError: A file is missing, cut short or of another network.
     """
-    try:
+    with readable(artifact, "oracle"):
         card = read_score(artifact)
         model = Oracle(len(card["classes"]), card["width"], card["levels"])
         model.load_state_dict(load_file(artifact / WEIGHTS))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        reason = str(error).partition("\n")[0].rstrip(": ")
-        raise UserError(f"{artifact}: not a readable oracle ({reason}); delete it and train again") from error
     return model.to(memory_format=torch.channels_last).eval()
 
 
@@ -170,25 +165,16 @@ def fit(settings: OracleTraining, classes: tuple[str, ...], unfinished: Path) ->
     model = model.to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     rarity = class_rarity(masks, len(classes) + 1)
-    progress = read_checkpoint(unfinished, model, optimizer) or {"step": 0, "losses": []}
-    start, losses = progress["step"], progress["losses"]
-    every = max(1, settings.steps // _LOSS_POINTS)
-    with runtime.progress(settings.steps, f"training the oracle of {settings.product}", initial=start) as bar:
-        for step in range(start, settings.steps):
-            done = step / settings.steps
-            optimizer.param_groups[0]["lr"] = settings.lr * (1 + math.cos(math.pi * done)) / 2
-            draw = generator(settings.seed, "batch", step)
-            chosen = torch.randint(len(images), (settings.batch,), generator=draw).to(device)
-            weights = rarity ** max(0.0, 1 - done / _EVEN_FROM)
-            value = _step(model, optimizer, images[chosen], masks[chosen].long(), weights, settings.dtype)
-            if not math.isfinite(value):
-                raise UserError(f"training diverged: the loss of step {step} is {value}; set a lower lr")
-            if step % every == 0 or step == settings.steps - 1:
-                losses.append([step, round(value, 6)])
-                bar.set_postfix(loss=f"{value:.4f}", refresh=False)
-            bar.update()
-            if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
-                write_checkpoint(unfinished, model, optimizer, {"step": step + 1, "losses": losses})
+
+    def step(k: int) -> float:
+        done = k / settings.steps
+        optimizer.param_groups[0]["lr"] = settings.lr * (1 + math.cos(math.pi * done)) / 2
+        draw = generator(settings.seed, "batch", k)
+        chosen = torch.randint(len(images), (settings.batch,), generator=draw).to(device)
+        weights = rarity ** max(0.0, 1 - done / _EVEN_FROM)
+        return _step(model, optimizer, images[chosen], masks[chosen].long(), weights, settings.dtype)
+
+    losses = make_steps(model, optimizer, settings, step, f"the oracle of {settings.product}", unfinished)
     return model.cpu().eval(), losses
 
 

@@ -17,20 +17,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import safetensors
 import torch
 from safetensors.torch import load_file, save
 from segmentation_models_pytorch.losses import MULTICLASS_MODE, DiceLoss
 from torch.nn import functional
 
 from defectlib import runtime
-from defectlib.checkpoint import read_checkpoint, write_checkpoint
 from defectlib.config import SegmenterTraining, Synthesis
 from defectlib.data import folder, loading
 from defectlib.data.sample import Sample
 from defectlib.device import autocast, configure, generator
 from defectlib.errors import UserError
 from defectlib.segmentation.augment import augment, check_one_size
+from defectlib.segmentation.loop import LOSS_POINTS, make_steps, readable
 from defectlib.segmentation.models import Segmenter, build, parameter_count, spec
 from defectlib.store import UNFINISHED, write_atomically
 
@@ -40,8 +39,6 @@ LOSSES = "losses.json"
 POLY_POWER = 0.9
 HEAVIEST_CLASS = 4.0
 """Greatest weight of a class in the cross-entropy, relative to the most frequent class."""
-LOSS_POINTS = 200
-"""About how many points of the loss curve are kept."""
 
 
 def run(settings: SegmenterTraining, inputs: Mapping[str, Path], out: Path) -> None:
@@ -81,13 +78,10 @@ def load(artifact: Path) -> Segmenter:
     Raises:
         UserError: A file is missing, cut short or of another model.
     """
-    try:
+    with readable(artifact, "segmenter"):
         card = json.loads((artifact / CARD).read_text())
         model = build(card["model"], card["defect_types"])
         model.load_state_dict(load_file(artifact / WEIGHTS))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        reason = str(error).partition("\n")[0].rstrip(": ")
-        raise UserError(f"{artifact}: not a readable segmenter ({reason}); delete it and train again") from error
     return model.eval()
 
 
@@ -114,25 +108,15 @@ def fit(
     model = model.to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     criterion = Criterion(class_weights(pool.masks[: len(real)], len(classes) + 1).to(device))
-    progress = read_checkpoint(unfinished, model, optimizer) or {"step": 0, "losses": []}
-    start, losses = progress["step"], progress["losses"]
-    every = max(1, settings.steps // LOSS_POINTS)
 
-    bar = runtime.progress(settings.steps, f"training {settings.model}", initial=start)
-    with bar, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for step in range(start, settings.steps):
-            # Dropout draws from torch's global generator: seeding it at each step leaves nothing to be saved.
-            torch.manual_seed(runtime.child_seed(settings.seed, "dropout", step))
-            optimizer.param_groups[0]["lr"] = poly(settings.lr, step, settings.steps)
-            value = _step(model, optimizer, criterion, pool.batch(settings, step), settings.dtype)
-            if not math.isfinite(value):
-                raise UserError(f"training diverged: the loss of step {step} is {value}; set a lower lr")
-            if step % every == 0 or step == settings.steps - 1:
-                losses.append([step, round(value, 6)])
-                bar.set_postfix(loss=f"{value:.3f}", refresh=False)
-            bar.update()
-            if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
-                write_checkpoint(unfinished, model, optimizer, {"step": step + 1, "losses": losses})
+    def step(k: int) -> float:
+        # Dropout draws from torch's global generator: seeding it at each step leaves nothing to be saved.
+        torch.manual_seed(runtime.child_seed(settings.seed, "dropout", k))
+        optimizer.param_groups[0]["lr"] = poly(settings.lr, k, settings.steps)
+        return _step(model, optimizer, criterion, pool.batch(settings, k), settings.dtype)
+
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        losses = make_steps(model, optimizer, settings, step, settings.model, unfinished, LOSS_POINTS)
     return model.cpu().eval(), losses
 
 

@@ -69,7 +69,7 @@ class SwitchStep(Study):
         images = tuple(training[i] for i in found["nearest_training"])
         if "nearest_corner" not in found:
             return images
-        side = self.pairs(switch_step)[0].mask.shape[0]
+        side = self.synthetic(switch_step).size
         return tuple(window(image, corner, side) for image, corner in zip(images, found["nearest_corner"], strict=True))
 
     def table(self) -> pd.DataFrame:

@@ -86,10 +86,11 @@ def judge(
     """
     count = min(len(pairs), len(held_out))
     sets = [held_out[i : i + count] for i in range(0, len(held_out) - count + 1, count)] if count > 1 else []
-    found = [see(samples, training, model) for samples in sets]
+    known = _known(training, model)
+    found = [_see(samples, known, model) for samples in sets]
     return {
         "pairs": len(pairs),
-        **see(pairs, training, model),
+        **_see(pairs, known, model),
         "held_out": _over(found, np.mean) if found else {},
         "held_out_spread": _over(found, np.std) if len(found) > 1 else {},
         "held_out_sets": len(found),
@@ -107,19 +108,33 @@ def see(samples: Sequence[Sample], training: Sequence[Sample], model: oracle.Ora
         ``oracle_features`` and ``inception``: ``fid`` and ``kid`` of the features of samples and training images.
         ``lpips``: see :func:`defectlib.defectgen.measures.networks.perceptual_diversity`.
     """
-    ours, theirs = (np.stack([sample.image for sample in side]) for side in (samples, training))
-    inception = [networks.inception_features(images) for images in (ours, theirs)]
+    return _see(samples, _known(training, model), model)
+
+
+def _known(training: Sequence[Sample], model: oracle.Oracle | None) -> dict[str, np.ndarray | None]:
+    """The features of the training images, by network: the same for every set that is compared with them."""
+    return {
+        "oracle": None if model is None else _features(training, model),
+        "inception": networks.inception_features(_images(training)),
+    }
+
+
+def _see(
+    samples: Sequence[Sample], known: Mapping[str, np.ndarray | None], model: oracle.Oracle | None
+) -> dict[str, Any]:
+    images = _images(samples)
+    inception = None if known["inception"] is None else networks.inception_features(images)
     found: dict[str, Any] = dict.fromkeys(("agreement", "agreement_of_pairs", "oracle_features"))
     if model is not None:
         target, seen = np.stack([sample.mask for sample in samples]), _seen(samples, model)
         found = {
             "agreement": agreement(target, seen, samples[0].classes),
             "agreement_of_pairs": _of_each(target, seen).round(4).tolist(),
-            "oracle_features": _distances(*(_features(side, model) for side in (samples, training))),
+            "oracle_features": _distances(_features(samples, model), known["oracle"]),
         }
     return found | {
-        "inception": None if inception[0] is None else _distances(*inception),
-        "lpips": networks.perceptual_diversity(ours),
+        "inception": None if inception is None else _distances(inception, known["inception"]),
+        "lpips": networks.perceptual_diversity(images),
     }
 
 
@@ -141,6 +156,10 @@ def agreement(masks: np.ndarray, seen: np.ndarray, classes: Sequence[str]) -> di
 
 
 # Parts --------------------------------------------------------------------------------------------------------------
+
+
+def _images(samples: Sequence[Sample]) -> np.ndarray:
+    return np.stack([sample.image for sample in samples])
 
 
 def _seen(samples: Sequence[Sample], model: oracle.Oracle) -> np.ndarray:

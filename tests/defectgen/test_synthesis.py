@@ -14,6 +14,7 @@ from defectlib.errors import UserError
 from defectlib.shipping import ship
 from defectlib.store import UNFINISHED, Store
 from tests.defectgen.conftest import LARGE, SMALL, SYNTHETIC
+from tests.interruption import cut_once
 
 
 @pytest.fixture
@@ -36,23 +37,13 @@ def test_a_synthetic_set_is_a_sound_dataset(store, samples):
 
 
 def test_sampling_goes_on_where_it_was_cut_off(inputs, tmp_path, monkeypatch, store):
-    calls = []
-    sample_pairs = synthesis.sample_pairs
-
-    def counted(pipeline, settings, indices, size):
-        if len(calls) == 2:
-            calls.append("cut")
-            raise KeyboardInterrupt
-        calls.append(indices)
-        return sample_pairs(pipeline, settings, indices, size)
-
-    monkeypatch.setattr(synthesis, "sample_pairs", counted)
+    drawn = cut_once(monkeypatch, synthesis, "sample_pairs", after=2)
     with pytest.raises(KeyboardInterrupt):
         synthesis.run(SYNTHETIC, inputs, tmp_path)
     assert not (tmp_path / SYNTHETIC.dataset).exists()
     assert len(list((tmp_path / UNFINISHED).glob("*.npz"))) == 2
     synthesis.run(SYNTHETIC, inputs, tmp_path)
-    assert [c for c in calls if c != "cut"] == [range(0, 2), range(2, 4), range(4, 5)]
+    assert drawn == [range(0, 2), range(2, 4), range(4, 5)]
     undisturbed = read_dataset(store.find(SYNTHETIC) / SYNTHETIC.dataset)
     for ours, theirs in zip(read_dataset(tmp_path / SYNTHETIC.dataset), undisturbed, strict=True):
         assert np.array_equal(ours.image, theirs.image)

@@ -19,6 +19,7 @@ from defectlib.rivals.training import load_rival, method, trained_on
 from defectlib.shipping import ship
 from defectlib.store import UNFINISHED, Store
 from defectlib.studies.stages import RUNNERS
+from tests.interruption import cut_once
 
 DATA = EmbeddedData(product="softgel", size=32, shots=1, eval_count=3)
 TRAININGS = {
@@ -85,23 +86,14 @@ def test_weights_of_another_method_or_width_are_refused(store, name):
 
 
 def test_sampling_goes_on_where_it_was_cut_off(store, tmp_path, monkeypatch):
-    settings, inputs, drawn = pairs_of("SinGAN", count=5), {"rival": store.find(TRAININGS["SinGAN"])}, []
-    draw = sampling.draw_pairs
-
-    def cut_in_the_second_batch(module, settings, indices):
-        if len(drawn) == 1:
-            drawn.append("cut")
-            raise KeyboardInterrupt
-        drawn.append(indices)
-        return draw(module, settings, indices)
-
-    monkeypatch.setattr(sampling, "draw_pairs", cut_in_the_second_batch)
+    settings, inputs = pairs_of("SinGAN", count=5), {"rival": store.find(TRAININGS["SinGAN"])}
+    drawn = cut_once(monkeypatch, sampling, "draw_pairs", after=1)
     with pytest.raises(KeyboardInterrupt):
         sampling.run(settings, inputs, tmp_path)
     assert not (tmp_path / settings.dataset).exists()
     assert len(list((tmp_path / UNFINISHED).glob("*.npz"))) == 1
     sampling.run(settings, inputs, tmp_path)
-    assert [entry for entry in drawn if entry != "cut"] == [range(0, 2), range(2, 4), range(4, 5)]
+    assert drawn == [range(0, 2), range(2, 4), range(4, 5)]
     undisturbed = read_dataset(store.find(pairs_of("SinGAN")) / settings.dataset)
     resumed = read_dataset(tmp_path / settings.dataset)
     assert all(np.array_equal(a.image, b.image) for a, b in zip(undisturbed, resumed, strict=False))

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 from scipy.stats import mannwhitneyu
 
-from defectlib.data.sample import Sample
+from defectlib.data.sample import Sample, continued
 from defectlib.defectgen.crops import Crops
 from defectlib.defectgen.measures.windows import nearest_windows
 from defectlib.device import generator
@@ -43,7 +43,7 @@ def crop_nearness(
     side = pairs[0].image.shape[0]
     cell = max(2, side // CELLS // 2 * 2)  # even: the search halves what it is given
     side -= side % cell
-    photographs = [image.movedim(0, -1).numpy() for image in Crops(training, side).images]
+    photographs = [continued(sample.image, sample.mask, side)[0] for sample in training]
     crops, _ = Crops(held_out, side, by="defect").draw(MOST, generator(0, "held-out crops"))
     ours = np.stack([pair.image[:side, :side] for pair in pairs[:MOST]])
     both = np.concatenate([ours, crops.movedim(1, -1).numpy()])
