@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from defectlib.errors import UserError, unknown
 
@@ -412,7 +412,20 @@ class RivalFidelity(Fidelity):
 
 #: The baselines, abbreviation → full name, in the order of the paper's Table 2; `defectlib.segmentation.models` has
 #: the networks.
-MODEL_NAMES = {"UNet": "UNet-small", "DL": "ResNet18-DeepLabV3+", "M-B0": "Segformer-MiT-B0"}
+MODEL_NAMES = {
+    "UNet": "UNet-small",
+    "PSP": "ResNet18-PSPNet",
+    "DL": "ResNet18-DeepLabV3+",
+    "HR": "HRNetW18-small",
+    "Bise": "BiSeNetV2",
+    "V-T": "ViT-Tiny-Segmenter",
+    "M-B0": "Segformer-MiT-B0",
+    "M2F": "HRNet-Mask2Former",
+}
+
+
+#: Baselines whose encoder has ImageNet weights in a library.
+PRETRAINABLE = frozenset({"PSP", "DL", "HR", "V-T", "M-B0", "M2F"})
 
 
 def known_model(name: str) -> str:
@@ -430,6 +443,18 @@ def known_model(name: str) -> str:
     raise UserError(f"unknown model '{name}': {hint}known are {known}")
 
 
+def _maker(pairs: Any) -> str:
+    """Whether synthetic pairs, as settings or as values, are of another generator."""
+    of_rival = "rival" in pairs if isinstance(pairs, dict) else isinstance(pairs, RivalSynthesis)
+    return "rival" if of_rival else "two stages"
+
+
+#: Synthetic pairs of any generator.
+Pairs = Annotated[
+    Annotated[Synthesis, Tag("two stages")] | Annotated[RivalSynthesis, Tag("rival")], Discriminator(_maker)
+]
+
+
 class SegmenterTraining(Stage):
     """A baseline trained on real images, and on synthetic ones too where ``synthetic`` says so."""
 
@@ -438,7 +463,9 @@ class SegmenterTraining(Stage):
 
     data: Data
     model: str  # one of `MODEL_NAMES`
-    synthetic: Synthesis | None = None
+    synthetic: Pairs | None = None
+    pairs: int | None = Field(None, ge=1)  # the first so many of the synthetic ones; None: all of them
+    augmented: bool = True  # images are shifted, flipped, turned and lit differently each time
     steps: int = Field(ge=1)
     batch: int = Field(8, ge=2)  # one image is too few for batch normalisation
     crop: int | None = Field(None, ge=32)  # pixels a side of random training crops; None trains on whole images
@@ -455,13 +482,41 @@ class SegmenterTraining(Stage):
     def _known_model(cls, name: str) -> str:
         return known_model(name)
 
+    @model_validator(mode="after")
+    def _pairs_are_there(self) -> SegmenterTraining:
+        there = 0 if self.synthetic is None else self.synthetic.count
+        if self.pairs is not None and self.pairs > there:
+            raise UserError(f"setting 'pairs' is {self.pairs}, but there are {there} synthetic pairs; sample more")
+        return self
+
 
 class Evaluation(Stage):
     """Per-image confusion counts of a segmenter on the held-out images of its data."""
 
     stage: ClassVar[str] = "evaluation"
+    version: ClassVar[int] = 2
 
     segmenter: SegmenterTraining
+
+
+class SegmenterTiming(Stage):
+    """How long the baselines take for one image, all of them timed in one run, with fresh weights (Table 2)."""
+
+    stage: ClassVar[str] = "segmenter_timing"
+
+    data: Data  # whose first training image it is: its size and the number of defect types are what counts
+    models: tuple[str, ...]  # of `MODEL_NAMES`
+    machine: str  # whose speed it is (see `defectlib.runtime.machine`)
+    threads: int = Field(1, ge=1)  # on a CPU
+    rounds: int = Field(12, ge=2)  # each takes every model every way once
+    seed: int = 0
+    device: Device = "cpu"
+    dtype: Dtype = "fp32"  # of the optimised models
+
+    @field_validator("models")
+    @classmethod
+    def _known_models(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(known_model(name) for name in names)
 
 
 # Judges -------------------------------------------------------------------------------------------------------------
@@ -548,6 +603,7 @@ STAGES: dict[str, type[Stage]] = {
         RivalFidelity,
         SegmenterTraining,
         Evaluation,
+        SegmenterTiming,
         OracleTraining,
         Judgement,
         RivalJudgement,

@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 
 from defectlib.errors import UserError
 from defectlib.runtime import child_seed, say
+
+Network = TypeVar("Network", bound=Callable)
 
 COMPILE_FROM = 2000
 """Steps from which on a network is compiled for CUDA: compiling costs a minute or two before the first step."""
@@ -49,8 +53,8 @@ def upload(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
-def compiled(network: torch.nn.Module, device: torch.device, steps: int) -> torch.nn.Module:
-    """``network``, compiled where ``steps`` of it on ``device`` are worth that; the weights are shared.
+def compiled(network: Network, device: torch.device, steps: int) -> Network:
+    """``network``, or a method of one, compiled where ``steps`` of it on ``device`` are worth it; weights are shared.
 
     On a CPU it never is (60 to 180 s for a gain of 10 to 20 %). torch writes its CUDA kernels with Triton, which needs
     a C compiler: where either is missing, the network is used as it is.

@@ -22,7 +22,6 @@ RULE = (
 Statistic = Callable[[np.ndarray, np.ndarray], float]
 Interval = tuple[float, float]
 
-_NO_INTERVAL: Interval = (float("nan"), float("nan"))
 #: Draws rejected per draw kept before a bootstrap is given up.
 _PATIENCE = 100
 
@@ -87,6 +86,12 @@ def background_only(counts: np.ndarray) -> float:
     return miou(blind[None])
 
 
+def flagged_background(counts: np.ndarray, present: np.ndarray | None = None) -> float:
+    """Share of the true background's pixels that are taken for a defect: FP / (FP + TN); ``present`` is not asked."""
+    background = counts.sum(axis=0)[0]
+    return float(1 - background[0] / background.sum()) if background.any() else float("nan")
+
+
 def bootstrap(
     counts: np.ndarray,
     groups: Sequence[Hashable] | None,
@@ -111,7 +116,13 @@ def bootstrap(
     Returns:
         Lower and upper bound; NaN twice where some class is too rare for draws that hold them all.
     """
-    return _bootstrap([counts], groups, lambda totals, present: statistic(totals[0], present), draws, seed, level)
+    present = present_classes(counts)
+
+    def value(totals: Sequence[np.ndarray]) -> float:
+        return statistic(totals[0][None], present)
+
+    low, high = interval([counts], groups, value, counts.sum(axis=2)[:, present] > 0, draws, seed, level)
+    return float(low), float(high)
 
 
 def paired_bootstrap(
@@ -131,33 +142,50 @@ def paired_bootstrap(
     if not np.array_equal(counts_a.sum(axis=2), counts_b.sum(axis=2)):
         raise ValueError("the two sets of counts differ in their ground truth: evaluate both on the same images")
 
-    def difference(totals: list[np.ndarray], present: np.ndarray) -> float:
-        return statistic(totals[0], present) - statistic(totals[1], present)
+    present = present_classes(counts_a)
 
-    return _bootstrap([counts_a, counts_b], groups, difference, draws, seed, level)
+    def difference(totals: Sequence[np.ndarray]) -> float:
+        return statistic(totals[0][None], present) - statistic(totals[1][None], present)
 
-
-def _bootstrap(
-    arms: list[np.ndarray],
-    groups: Sequence[Hashable] | None,
-    statistic: Callable[[list[np.ndarray], np.ndarray], float],
-    draws: int,
-    seed: int,
-    level: float,
-) -> Interval:
-    present = present_classes(arms[0])
-    arms = [_by_group(counts, groups) for counts in arms]
-    weights = _complete_draws(arms[0].sum(axis=2)[:, present] > 0, draws, seed)
-    if not len(weights):
-        return _NO_INTERVAL
-    totals = [np.tensordot(weights, counts, axes=1) for counts in arms]  # (draws, K + 1, K + 1) each
-    values = [statistic([total[i : i + 1] for total in totals], present) for i in range(draws)]
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    holds = counts_a.sum(axis=2)[:, present] > 0
+    low, high = interval([counts_a, counts_b], groups, difference, holds, draws, seed, level)
     return float(low), float(high)
 
 
+def interval(
+    arms: Sequence[np.ndarray],
+    groups: Sequence[Hashable] | None,
+    statistic: Callable[[Sequence[np.ndarray]], float | np.ndarray],
+    holds: np.ndarray,
+    draws: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> np.ndarray:
+    """Percentile bootstrap interval of any statistic of integers that are summed over images; see :func:`bootstrap`.
+
+    Args:
+        arms: Integers (N, ...) of each model, on the same images.
+        groups: Group of each image, length N; None where every image stands for itself.
+        statistic: A number, or numbers of any shape, from the sums (...) of each arm.
+        holds: bool (N, C): what each image holds of C things of which every draw must hold each.
+        draws: Number of resamples.
+        seed: Root seed.
+        level: Coverage, a fraction.
+
+    Returns:
+        Lower and upper bounds, float64 (2, *shape of the statistic); NaN where draws that hold everything are too rare.
+    """
+    sums = [_by_group(arm, groups) for arm in arms]
+    weights = _complete_draws(_by_group(holds.astype(np.int64), groups) > 0, draws, seed)
+    if not len(weights):
+        return np.full((2, *np.shape(statistic([arm.sum(axis=0) for arm in sums]))), np.nan)
+    totals = [np.tensordot(weights, arm, axes=1) for arm in sums]  # (draws, ...) each
+    values = [statistic(drawn) for drawn in zip(*totals, strict=True)]
+    return np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
+
+
 def _by_group(counts: np.ndarray, groups: Sequence[Hashable] | None) -> np.ndarray:
-    """Counts summed within groups, (G, K + 1, K + 1), groups in order of appearance."""
+    """Integers (N, ...) summed within groups, (G, ...), groups in order of appearance."""
     if groups is None:
         return counts
     if len(groups) != len(counts):

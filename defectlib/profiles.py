@@ -16,6 +16,8 @@ import yaml
 from pydantic import Field
 
 from defectlib.config import (
+    MODEL_NAMES,
+    PRETRAINABLE,
     RECEPTIVE_FIELDS,
     Data,
     DenoiserTraining,
@@ -36,6 +38,7 @@ from defectlib.config import (
     RivalTraining,
     Sampler,
     SamplerTiming,
+    SegmenterTiming,
     SegmenterTraining,
     Settings,
     SmallNet,
@@ -126,6 +129,23 @@ class MemorisationBudget(Settings):
     density_steps: int = Field(3000, ge=1)  # of the nets of Figure 3
 
 
+class ControlBudget(Settings):
+    """What synthetic pairs are held against, all of it in equal number, and the baseline that is asked."""
+
+    model: str = "UNet"
+    product: str = "softgel"  # the one whose rivals come with the package
+    switch_steps: tuple[int, ...] | None = None  # u of the pairs; None: the profile's
+    rivals: tuple[Literal["CycleGAN", "SinGAN", "SinDiffusion"], ...] = ("CycleGAN", "SinGAN", "SinDiffusion")
+
+
+class SpeedBudget(Settings):
+    """The baselines whose latency is measured, and how long that may take."""
+
+    models: tuple[str, ...] = tuple(MODEL_NAMES)
+    size: int = Field(256, ge=32, le=512)  # pixels a side of the one image
+    rounds: int = Field(12, ge=2)
+
+
 class Profile(Settings):
     """A profile's values; see ``notebooks/profiles/``."""
 
@@ -151,13 +171,18 @@ class Profile(Settings):
     measured_calls: int = Field(T, ge=2)
     gallery: int = Field(24, ge=1)  # synthetic pairs per point of a curve
     synthetic: int = Field(100, ge=1)  # synthetic pairs that train a baseline
-    models: tuple[str, ...] = ("UNet", "DL", "M-B0")
+    models: tuple[str, ...] = tuple(MODEL_NAMES)
+    pretrained: bool = False  # encoders start from ImageNet weights, where there are any
+    boosted: tuple[str, ...] = ("DL", "M-B0")  # those trained with more and more synthetic pairs
+    ratios: tuple[Annotated[int, Field(ge=0)], ...] = (0, 20, 50, 100, 200, 300)  # synthetic pairs in % of real images
+    controls: ControlBudget = ControlBudget()
     segmenter_steps: int = Field(ge=1)
     segmenter_batch: int = Field(8, ge=1)
     seeds: tuple[int, ...] = (0,)  # of segmenters
     oracle: OracleBudget  # of the segmenter that judges pairs of embedded products
     rivals: RivalBudgets
     memorisation: MemorisationBudget
+    speed: SpeedBudget
     own: OwnBudget
     retrain: bool = False  # train also what comes with the package
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -290,18 +315,41 @@ class Profile(Settings):
         values = {"rival": rival, "count": count or self.gallery, "device": self.machine["device"]}
         return parse(RivalSynthesis, values)
 
-    def evaluation(self, data: Data, model: str, synthetic: Synthesis | None = None, seed: int = 0) -> Evaluation:
-        """A baseline trained on real images, and on synthetic ones where given, and evaluated on held-out ones."""
+    def evaluation(
+        self,
+        data: Data,
+        model: str,
+        synthetic: Synthesis | RivalSynthesis | None = None,
+        seed: int = 0,
+        *,
+        pairs: int | None = None,
+        augmented: bool = True,
+    ) -> Evaluation:
+        """A baseline trained on real images, and on synthetic ones where given, and evaluated on held-out ones.
+
+        Of the synthetic pairs it sees the first ``pairs``; None: all.
+        """
+        whole = synthetic is not None and pairs == synthetic.count  # one training has one name
         values = {
             "data": data,
             "model": model,
             "synthetic": synthetic,
+            "pretrained": self.pretrained and model in PRETRAINABLE,
+            "pairs": None if whole else pairs,
+            "augmented": augmented,
             "steps": self.segmenter_steps,
             "batch": self.segmenter_batch,
             "seed": seed,
             **self.machine,
         }
         return Evaluation(segmenter=parse(SegmenterTraining, values))
+
+    def segmenter_timing(self, product: str) -> SegmenterTiming:
+        """The latency of the baselines on this machine, for an image of a product."""
+        budget = self.speed
+        data = self.model_copy(update={"size": budget.size, "shots": 1}).data(product)
+        values = {"data": data, "models": budget.models, "rounds": budget.rounds, "machine": machine(), **self.machine}
+        return parse(SegmenterTiming, values)
 
     def own_synthesis(
         self, data: Data, count: int | None = None, size: int | None = None, switch_step: int | None = None

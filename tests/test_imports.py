@@ -12,9 +12,9 @@ import pytest
 from defectlib.runtime import PACKAGE_ROOT
 
 CORE = {"errors", "runtime", "config", "store"}
-TORCH = {"checkpoint", "device", "shipping", "torchvision_shim"}
+TORCH = {"checkpoint", "clock", "device", "shipping", "torchvision_shim"}
 SETTINGS = CORE | {"profiles"}
-NETWORKS = {"metrics", "data", "defectgen", "rivals", "segmentation"}
+NETWORKS = {"metrics", "detection", "data", "defectgen", "rivals", "segmentation"}
 
 #: What each module or subpackage of defectlib may import of the others. `data` sits on the core, `defectgen` and
 #: `segmentation` beside each other on `data`, `rivals` on `defectgen`, `studies` on all of them, `report` on the core
@@ -28,12 +28,14 @@ ALLOWED: dict[str, set[str]] = {
     "torchvision_shim": set(),
     "device": {"errors", "runtime"},
     "checkpoint": set(),
+    "clock": set(),
     "shipping": {"config", "store"},
     "metrics": {"errors", "runtime"},
+    "detection": {"metrics"},
     "data": CORE,
     "defectgen": CORE | TORCH | {"data"},
     "rivals": CORE | TORCH | {"data", "defectgen"},
-    "segmentation": CORE | TORCH | {"data", "metrics"},
+    "segmentation": CORE | TORCH | {"data", "metrics", "detection"},
     "report": CORE | {"data"},
     "studies": SETTINGS | TORCH | NETWORKS,
     "publishing": SETTINGS,

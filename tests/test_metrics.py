@@ -144,6 +144,30 @@ def test_paired_bootstrap():
         metrics.paired_bootstrap(a, b[::-1], None)
 
 
+def test_an_interval_of_several_numbers_is_that_of_each():
+    counts = metrics.image_counts(*random_pairs(13, images=20), CLASSES)
+    present = metrics.present_classes(counts)
+    holds = counts.sum(axis=2) > 0
+
+    def both(totals):
+        return np.array([[metrics.miou(totals[0][None], present), accuracy(totals[0][None], present)]])
+
+    bounds = metrics.interval([counts], None, both, holds)
+    assert bounds.shape == (2, 1, 2)
+    assert tuple(bounds[:, 0, 0]) == metrics.bootstrap(counts, None)
+    assert tuple(bounds[:, 0, 1]) == metrics.bootstrap(counts, None, accuracy)
+    nothing = metrics.interval([counts[:0]], None, lambda totals: np.zeros((1, 2)), holds[:0])
+    assert nothing.shape == (2, 1, 2)
+    assert np.isnan(nothing).all()
+
+
+def test_flagged_background_is_a_share_of_the_true_background():
+    target, pred = np.array([[0, 0, 0, 0, 1, 2]]), np.array([[0, 1, 2, 0, 0, 2]])
+    counts = metrics.image_counts([target, target], [pred, target], 3)
+    assert metrics.flagged_background(counts) == 2 / 8
+    assert math.isnan(metrics.flagged_background(metrics.image_counts([target[:, 4:]], [pred[:, 4:]], 3)))
+
+
 def test_seeing_no_defect_is_the_floor():
     target = np.array([[0, 0, 0, 1], [0, 0, 2, 2]])
     counts = metrics.image_counts([target], [np.zeros_like(target)], 4)

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from itertools import groupby, product
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, islice, product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from defectlib import metrics, runtime
+from defectlib import detection, metrics, runtime
 from defectlib.config import Evaluation
 from defectlib.data import loading
+from defectlib.data.sample import Sample
 from defectlib.device import configure
 from defectlib.segmentation.augment import window
+from defectlib.segmentation.confusion import image_confusions
 from defectlib.segmentation.models import Segmenter, parameter_count
 from defectlib.segmentation.training import load
 from defectlib.store import write_atomically
 
 COUNTS = "counts.npy"
+DEFECTS = "defects.npy"
 SUMMARY = "summary.json"
 PREDICTIONS = "predictions.npz"
 SHOWN = 24
@@ -30,27 +33,63 @@ BATCH = 16
 """Images, or windows, per forward pass."""
 
 
+class Judged(NamedTuple):
+    """What is known of N images once they were shown to a segmenter.
+
+    Attributes:
+        counts: Confusion counts int64 (N, K + 1, K + 1).
+        defects: What was found and flagged, int64 (N, K + 1, 3); see :func:`defectlib.detection.tally`.
+        shown: Predictions uint8 (H, W) of the first images, :data:`SHOWN` at most.
+    """
+
+    counts: np.ndarray
+    defects: np.ndarray
+    shown: list[np.ndarray]
+
+
 def run(settings: Evaluation, inputs: Mapping[str, Path], out: Path) -> None:
-    """The stage: writes ``counts.npy`` int64 (N, K + 1, K + 1), ``summary.json`` and ``predictions.npz``.
+    """The stage: writes ``counts.npy``, ``defects.npy`` (see :class:`Judged`), ``summary.json``, ``predictions.npz``.
 
     Predictions are uint8 (H, W) arrays ``00``, ``01``, ... in the order of the summary's ``keys``.
     """
     model = load(inputs["segmenter"]).to(configure(settings.segmenter.device))
     data = loading.load(settings.segmenter.data)
-    preds = predict(model, [sample.image for sample in data.eval], settings.segmenter.crop)
-    counts = metrics.image_counts([sample.mask for sample in data.eval], preds, len(data.classes) + 1)
+    judged = judge(model, data.eval, len(data.classes) + 1, settings.segmenter.crop)
     groups = [data.groups.get(sample.key, sample.key) for sample in data.eval]
     summary = {
         "model": settings.segmenter.model,
         "parameters": parameter_count(model),
-        **summarise(counts, groups, data.classes),
+        **summarise(judged.counts, groups, data.classes),
+        "detection": detected(judged.defects, groups, data.classes),
         "keys": [sample.key for sample in data.eval],
     }
-    with (out / COUNTS).open("wb") as file:
-        np.save(file, counts, allow_pickle=False)
+    for name, integers in ((COUNTS, judged.counts), (DEFECTS, judged.defects)):
+        with (out / name).open("wb") as file:
+            np.save(file, integers, allow_pickle=False)
     with (out / PREDICTIONS).open("wb") as file:
-        np.savez_compressed(file, **{f"{i:02d}": pred for i, pred in enumerate(preds[:SHOWN])})
+        np.savez_compressed(file, **{f"{i:02d}": pred for i, pred in enumerate(judged.shown)})
     write_atomically(out / SUMMARY, json.dumps(summary, indent=1))
+
+
+def judge(model: Segmenter, samples: Sequence[Sample], classes: int, crop: int | None = None) -> Judged:
+    """Show ``samples`` to ``model`` and compare batch by batch; no more predictions are kept than will be shown.
+
+    Args:
+        model: In evaluation mode, on the device to use.
+        samples: Their sizes may differ.
+        classes: K + 1, background included.
+        crop: See :func:`predict`.
+    """
+    counts, defects = [np.zeros((0, classes, classes), np.int64)], [np.zeros((0, classes, 3), np.int64)]
+    shown: list[np.ndarray] = []
+    masks = (sample.mask for sample in samples)
+    for preds in _predicted(model, [sample.image for sample in samples], crop):
+        target = np.stack(list(islice(masks, len(preds))))
+        counts.append(image_confusions(torch.from_numpy(target).to(preds.device), preds, classes).cpu().numpy())
+        seen = preds.cpu().numpy()
+        defects.append(np.stack([detection.tally(*pair, classes) for pair in zip(target, seen, strict=True)]))
+        shown += list(seen[: SHOWN - len(shown)])
+    return Judged(np.concatenate(counts), np.concatenate(defects), shown)
 
 
 def summarise(counts: np.ndarray, groups: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
@@ -68,6 +107,16 @@ def summarise(counts: np.ndarray, groups: Sequence[str], classes: Sequence[str])
     }
 
 
+def detected(defects: np.ndarray, groups: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
+    """What a table needs from ``defects`` (N, K + 1, 3): see :class:`defectlib.detection.Rate`; null for NaN."""
+    rates = detection.rates(defects, classes, groups)
+    numbers = ("value", "low", "high")
+    return {
+        "rates": [rate._asdict() | {name: _number(getattr(rate, name)) for name in numbers} for rate in rates],
+        "rule": detection.RULE,
+    }
+
+
 def predict(model: Segmenter, images: Sequence[np.ndarray], crop: int | None = None) -> list[np.ndarray]:
     """Class of every pixel, at the images' own sizes.
 
@@ -79,16 +128,20 @@ def predict(model: Segmenter, images: Sequence[np.ndarray], crop: int | None = N
     Returns:
         Masks uint8 (H, W), one per image.
     """
-    with torch.inference_mode(), runtime.progress(len(images), "evaluating", unit="image") as bar:
-        preds = []
+    return [pred for preds in _predicted(model, images, crop) for pred in preds.cpu().numpy()]
+
+
+@torch.inference_mode()
+def _predicted(model: Segmenter, images: Sequence[np.ndarray], crop: int | None) -> Iterator[torch.Tensor]:
+    """Masks uint8 (n, H, W), on the model's device, of consecutive images of one size, as many as fit a batch."""
+    with runtime.progress(len(images), "evaluating", unit="image") as bar:
         for _, same_size in groupby(images, key=np.shape):
             members = list(same_size)
             for batch in runtime.batches(len(members), BATCH if crop is None else 1):
                 x = _to_device(members[batch.start : batch.stop], model)
                 logits = model(x) if crop is None else sliding_logits(model, x[0], crop)[None]
-                preds += list(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
+                yield logits.argmax(dim=1).to(torch.uint8)
                 bar.update(len(batch))
-        return preds
 
 
 def sliding_logits(model: Segmenter, image: torch.Tensor, crop: int) -> torch.Tensor:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import segmentation_models_pytorch as smp
@@ -17,8 +16,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from defectlib.config import known_model
+from defectlib.config import MODEL_NAMES, PRETRAINABLE, known_model
 from defectlib.errors import UserError
+from defectlib.segmentation.bisenet import BiSeNetV2
+from defectlib.segmentation.hrnet import HRNet
+from defectlib.segmentation.mask2former import Mask2Former, Queries
+from defectlib.segmentation.mask_transformer import ViTSegmenter
+from defectlib.segmentation.pspnet import PSPNet
+from defectlib.segmentation.unet import UNet
 
 STRIDE = 32
 """The encoders halve their input up to five times; sides are padded to a multiple of this, in pixels."""
@@ -33,83 +38,51 @@ class ModelSpec:
 
     Attributes:
         name: The paper's abbreviation (§4.1), which is the name in settings and tables.
-        title: The paper's full name.
         family: What Fig. 8 compares.
-        make: Builds the bare network from the number of output channels and the name of its encoder weights.
-        pretrained: Whether ImageNet weights of its encoder exist.
+        make: Builds the bare network from the number of output channels and whether its encoder starts from ImageNet.
         min_side: Pixels. Smaller inputs are enlarged bilinearly until their shorter side has this length, and the
-            logits are brought back. A network whose finest output has stride 4 or 16 cannot see a scratch one pixel
-            wide in an image of 64 px; in the paper's images, of several hundred pixels, it can.
+            logits are brought back. A network whose finest output has stride 4, 8 or 16 cannot see a scratch one
+            pixel wide in an image of 64 px; in the paper's images, of several hundred pixels, it can.
+        auxiliary: Weight of the loss of each head that serves training alone.
     """
 
     name: str
-    title: str
     family: Literal["CNN", "Transformer"]
-    make: Callable[[int, str | None], nn.Module]
-    pretrained: bool = True
+    make: Callable[[int, bool], nn.Module]
     min_side: int = STRIDE
+    auxiliary: float = 0.0
+
+    @property
+    def title(self) -> str:
+        """The paper's full name."""
+        return MODEL_NAMES[self.name]
 
 
-class UNet(nn.Module):
-    """The U-Net of Ronneberger et al. (2015), with padding, batch normalisation and fewer channels.
-
-    The paper names an encoder for its other convolutional baselines and none for this one, so it is the original
-    network made small. Its skip connection at full resolution keeps what is one pixel wide.
-
-    Args:
-        outputs: Number of output channels.
-        width: Channels at full resolution (64 in the original), doubled at each lower one.
-        levels: How many resolutions there are.
-    """
-
-    def __init__(self, outputs: int, width: int = 24, levels: int = 5) -> None:
-        super().__init__()
-        channels = [width * 2**level for level in range(levels)]
-        self.down = nn.ModuleList(_convolutions(a, b) for a, b in pairwise([3, *channels]))
-        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(channels))
-        self.merge = nn.ModuleList(_convolutions(2 * a, a) for a in channels[:-1])
-        self.head = nn.Conv2d(width, outputs, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (N, outputs, H, W) of ``x`` (N, 3, H, W), sides divisible by 2 to the power of the levels less one."""
-        skips = self.encode(x)
-        x = skips[-1]
-        for level in reversed(range(len(self.up))):
-            x = self.merge[level](torch.cat([skips[level], self.up[level](x)], dim=1))
-        return self.head(x)
-
-    def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """What the way down makes of ``x`` (N, 3, H, W): (N, width · 2^level, H / 2^level, W / 2^level) per level."""
-        skips = []
-        for level, convolutions in enumerate(self.down):
-            x = convolutions(functional.max_pool2d(x, 2) if level else x)
-            skips.append(x)
-        return skips
+def _unet(outputs: int, pretrained: bool) -> nn.Module:
+    return UNet(outputs)
 
 
-def _convolutions(inputs: int, outputs: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-    return nn.Sequential(*layers)
+def _deeplab(outputs: int, pretrained: bool) -> nn.Module:
+    return smp.DeepLabV3Plus("resnet18", encoder_weights="imagenet" if pretrained else None, classes=outputs)
 
 
-def _unet(channels: int, weights: str | None) -> nn.Module:
-    return UNet(channels)
+def _bisenet(outputs: int, pretrained: bool) -> nn.Module:
+    return BiSeNetV2(outputs)
 
 
-def _deeplab(channels: int, weights: str | None) -> nn.Module:
-    return smp.DeepLabV3Plus("resnet18", encoder_weights=weights, classes=channels)
-
-
-def _segformer(channels: int, weights: str | None) -> nn.Module:
-    return smp.Segformer("mit_b0", encoder_weights=weights, classes=channels)
+def _segformer(outputs: int, pretrained: bool) -> nn.Module:
+    return smp.Segformer("mit_b0", encoder_weights="imagenet" if pretrained else None, classes=outputs)
 
 
 _SPECS = (
-    ModelSpec("UNet", "UNet-small", "CNN", _unet, pretrained=False),
-    ModelSpec("DL", "ResNet18-DeepLabV3+", "CNN", _deeplab, min_side=128),
-    ModelSpec("M-B0", "Segformer-MiT-B0", "Transformer", _segformer, min_side=128),
+    ModelSpec("UNet", "CNN", _unet),
+    ModelSpec("PSP", "CNN", PSPNet, min_side=128, auxiliary=0.4),
+    ModelSpec("DL", "CNN", _deeplab, min_side=128),
+    ModelSpec("HR", "CNN", HRNet, min_side=128),
+    ModelSpec("Bise", "CNN", _bisenet, min_side=128, auxiliary=1.0),
+    ModelSpec("V-T", "Transformer", ViTSegmenter, min_side=256),
+    ModelSpec("M-B0", "Transformer", _segformer, min_side=128),
+    ModelSpec("M2F", "Transformer", Mask2Former, min_side=128),
 )
 MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in _SPECS}
 """The baselines, in the order of the paper's Table 2."""
@@ -136,6 +109,23 @@ class Segmenter(nn.Module):
         Args:
             images: (N, 3, H, W), uint8 or float, values in [0, 255].
         """
+        x, sides = self._shown(images)
+        return _brought_back(self.net(x), x, sides, images)
+
+    def heads(self, images: torch.Tensor) -> list[torch.Tensor] | list[Queries]:
+        """What the loss is of: the logits of :meth:`forward`, then those of heads that serve training alone.
+
+        Of :class:`~defectlib.segmentation.mask2former.Mask2Former`: what its queries say, layer by layer.
+        """
+        x, sides = self._shown(images)
+        found = self.net.heads(x) if hasattr(self.net, "heads") else [self.net(x)]
+        return [
+            head.over_image(x, sides) if isinstance(head, Queries) else _brought_back(head, x, sides, images)
+            for head in found
+        ]
+
+    def _shown(self, images: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
+        """What the network is shown (N, 3, H', W'), and the height and width of it that are image, not padding."""
         height, width = images.shape[-2:]
         x = (images.float() - self.mean) / self.std
         scale = self.min_side / min(height, width)
@@ -144,10 +134,19 @@ class Segmenter(nn.Module):
             x = functional.interpolate(x, size=sides, mode="bilinear", align_corners=False)
         rows, columns = x.shape[-2:]
         x = functional.pad(x, (0, -columns % STRIDE, 0, -rows % STRIDE), mode="replicate")
-        logits = self.net(x.contiguous(memory_format=torch.channels_last)).float()[..., :rows, :columns]
-        if scale > 1:
-            logits = functional.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)
+        return x.contiguous(memory_format=torch.channels_last), (rows, columns)
+
+
+def _brought_back(logits: torch.Tensor, x: torch.Tensor, sides: tuple[int, int], images: torch.Tensor) -> torch.Tensor:
+    """Logits of what the network was shown, at whatever stride, as float32 logits of the images."""
+    logits = _resized(logits.float(), x.shape[-2:])[..., : sides[0], : sides[1]]
+    return _resized(logits, images.shape[-2:])
+
+
+def _resized(logits: torch.Tensor, sides: torch.Size) -> torch.Tensor:
+    if logits.shape[-2:] == sides:
         return logits
+    return functional.interpolate(logits, size=tuple(sides), mode="bilinear", align_corners=False)
 
 
 def spec(name: str) -> ModelSpec:
@@ -172,12 +171,12 @@ def build(name: str, defect_types: int, pretrained: bool = False, seed: int = 0)
         UserError: The name is unknown, or there are no such weights, or they cannot be fetched.
     """
     model = spec(name)
-    if pretrained and not model.pretrained:
+    if pretrained and name not in PRETRAINABLE:
         raise UserError(f"model '{name}' has no ImageNet weights: set pretrained to false")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         try:
-            net = model.make(defect_types + 1, "imagenet" if pretrained else None)
+            net = model.make(defect_types + 1, pretrained)
         except OSError as error:
             raise UserError(
                 f"model '{name}': the ImageNet weights cannot be fetched ({_first_line(error)}); "

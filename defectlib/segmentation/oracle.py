@@ -27,7 +27,8 @@ from defectlib.device import autocast, configure, generator
 from defectlib.errors import unknown
 from defectlib.segmentation.evaluation import predict, summarise
 from defectlib.segmentation.loop import make_steps, readable
-from defectlib.segmentation.models import UNet, parameter_count
+from defectlib.segmentation.models import parameter_count
+from defectlib.segmentation.unet import UNet
 from defectlib.store import UNFINISHED, write_atomically
 
 LEAST_MIOU = 0.9

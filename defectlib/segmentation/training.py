@@ -13,23 +13,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save
-from segmentation_models_pytorch.losses import MULTICLASS_MODE, DiceLoss
-from torch.nn import functional
 
 from defectlib import runtime
 from defectlib.config import SegmenterTraining, Synthesis
 from defectlib.data import folder, loading
 from defectlib.data.sample import Sample
-from defectlib.device import autocast, configure, generator
+from defectlib.device import autocast, compiled, configure, generator
 from defectlib.errors import UserError
 from defectlib.segmentation.augment import augment, check_one_size
 from defectlib.segmentation.loop import LOSS_POINTS, make_steps, readable
+from defectlib.segmentation.losses import class_weights, criterion
 from defectlib.segmentation.models import Segmenter, build, parameter_count, spec
 from defectlib.store import UNFINISHED, write_atomically
 
@@ -37,8 +36,6 @@ WEIGHTS = "model.safetensors"
 CARD = "model.json"
 LOSSES = "losses.json"
 POLY_POWER = 0.9
-HEAVIEST_CLASS = 4.0
-"""Greatest weight of a class in the cross-entropy, relative to the most frequent class."""
 
 
 def run(settings: SegmenterTraining, inputs: Mapping[str, Path], out: Path) -> None:
@@ -56,6 +53,7 @@ def run(settings: SegmenterTraining, inputs: Mapping[str, Path], out: Path) -> N
     real = loading.load_train(settings.data)
     classes = real[0].classes
     synthetic = _read_synthetic(inputs["synthetic"] / Synthesis.dataset, classes) if "synthetic" in inputs else ()
+    synthetic = synthetic[: settings.pairs]
     model, losses = fit(settings, real, synthetic, classes, out / UNFINISHED)
     card = {
         "model": settings.model,
@@ -102,18 +100,20 @@ def fit(
     """
     device = configure(settings.device)
     pool = Pool(real, synthetic, device)
-    if settings.crop is None:
+    if settings.crop is None or not settings.augmented:
         check_one_size(pool.masks)
     model = build(settings.model, len(classes), settings.pretrained, runtime.child_seed(settings.seed, "init"))
     model = model.to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    criterion = Criterion(class_weights(pool.masks[: len(real)], len(classes) + 1).to(device))
+    weights = class_weights(pool.masks[: len(real)], len(classes) + 1).to(device)
+    loss = criterion(model, weights, spec(settings.model).auxiliary)
+    heads = compiled(model.heads, device, settings.steps)
 
     def step(k: int) -> float:
         # Dropout draws from torch's global generator: seeding it at each step leaves nothing to be saved.
         torch.manual_seed(runtime.child_seed(settings.seed, "dropout", k))
         optimizer.param_groups[0]["lr"] = poly(settings.lr, k, settings.steps)
-        return _step(model, optimizer, criterion, pool.batch(settings, k), settings.dtype)
+        return _step(heads, optimizer, loss, pool.batch(settings, k), settings.dtype)
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         losses = make_steps(model, optimizer, settings, step, settings.model, unfinished, LOSS_POINTS)
@@ -121,16 +121,16 @@ def fit(
 
 
 def _step(
-    model: Segmenter,
+    heads: Callable[[torch.Tensor], list],
     optimizer: torch.optim.Optimizer,
-    criterion: Criterion,
+    criterion: Callable[..., torch.Tensor],
     batch: tuple[torch.Tensor, torch.Tensor],
     dtype: str,
 ) -> float:
     images, target = batch
     with autocast(images.device, dtype):
-        logits = model(images)
-    loss = criterion(logits, target)
+        outputs = heads(images)
+    loss = criterion(outputs, target)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
@@ -175,9 +175,10 @@ class Pool:
         pairs = []
         for place in range(step * settings.batch, (step + 1) * settings.batch):
             index, kind = self.draw(place, draw)
-            pairs.append(augment(self.images[index], self.masks[index], settings.crop, kind, draw))
+            pair = self.images[index], self.masks[index]
+            pairs.append(augment(*pair, settings.crop, kind, draw) if settings.augmented else pair)
         images, masks = zip(*pairs, strict=True)
-        return torch.stack(images), torch.stack(masks).long()
+        return torch.stack(images).float(), torch.stack(masks).long()
 
     def draw(self, place: int, draw: torch.Generator) -> tuple[int, int]:
         """Index of the pair at a place, counted from the first step on, and the class it was drawn for."""
@@ -202,28 +203,3 @@ def _read_synthetic(root: Path, classes: tuple[str, ...]) -> tuple[Sample, ...]:
     if (named := folder.read_classes(root)) != classes:
         raise UserError(f"{root}: its classes are {', '.join(named)}, those of the real images {', '.join(classes)}")
     return folder.read_dataset(root)
-
-
-# Loss ---------------------------------------------------------------------------------------------------------------
-
-
-class Criterion:
-    """Weighted cross-entropy plus Dice over the classes that the batch holds."""
-
-    def __init__(self, weights: torch.Tensor) -> None:
-        self.weights = weights
-        self.dice = DiceLoss(MULTICLASS_MODE)
-
-    def __call__(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Scalar loss of ``logits`` float32 (N, K + 1, H, W) and ``target`` int64 (N, H, W)."""
-        return functional.cross_entropy(logits, target, weight=self.weights) + self.dice(logits, target)
-
-
-def class_weights(masks: Sequence[torch.Tensor], classes: int) -> torch.Tensor:
-    """Cross-entropy weights, float32 (classes,): 1 / sqrt(share of pixels), 1 for the most frequent class.
-
-    No weight exceeds :data:`HEAVIEST_CLASS`, which is also that of a class that does not occur. They come from the
-    real pairs alone, so that both arms of a comparison minimise the same loss.
-    """
-    pixels = sum(torch.bincount(mask.flatten().cpu(), minlength=classes) for mask in masks).double()
-    return (pixels.max() / pixels).sqrt().clamp(max=HEAVIEST_CLASS).float()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from defectlib import metrics
+from defectlib import detection, metrics
 from defectlib.config import Data, Evaluation
 from defectlib.data.loading import load
 from defectlib.studies.study import Study
@@ -77,6 +77,15 @@ class Boost(Study):
                 ]
         return pd.DataFrame(rows)
 
+    def defects(self) -> pd.DataFrame:
+        """What an inspector asks: columns ``product``, ``model``, then those of :func:`compare_defects`."""
+        tables = [
+            compare_defects(self, cell).assign(product=product, model=model)
+            for (product, model), cell in self.cells().items()
+        ]
+        table = pd.concat(tables, ignore_index=True)
+        return table[["product", "model", *table.columns[:-2]]]
+
 
 def compare(study: Study, comparison: Comparison) -> dict[str, float | int]:
     """What a table needs to say whether synthetic data helped; mIoU as a fraction in [0, 1].
@@ -104,6 +113,52 @@ def compare(study: Study, comparison: Comparison) -> dict[str, float | int]:
     }
 
 
+def compare_defects(study: Study, comparison: Comparison) -> pd.DataFrame:
+    """Recall and false alarms without and with synthetic data, by :data:`defectlib.detection.RULE`.
+
+    Each seed's model judges every image, and all of these judgements count alike.
+
+    Returns:
+        One row for each rate: ``measure`` and ``of``, see :class:`defectlib.detection.Rate`; ``cases`` per seed;
+        ``real``, ``synthetic`` and ``difference`` as fractions, each with ``_low`` and ``_high``, as in
+        :func:`compare`. The last row is the share of the true background's pixels that are flagged.
+    """
+    dataset = load(comparison.data)
+    groups = [dataset.groups[sample.key] for sample in dataset.eval]
+    sides = (comparison.without, comparison.with_synthetic)
+    without, both = (defects(study, side) for side in sides)
+    columns = {
+        "real": detection.rates(without, dataset.classes, groups),
+        "synthetic": detection.rates(both, dataset.classes, groups),
+        "difference": detection.differences(both, without, dataset.classes, groups),
+    }
+    rows = [
+        {"measure": rates[0].measure, "of": rates[0].of, "cases": rates[0].cases // len(comparison.without)}
+        | {
+            key: number
+            for name, rate in zip(columns, rates, strict=True)
+            for key, number in _with_interval(name, rate.value, (rate.low, rate.high)).items()
+        }
+        for rates in zip(*columns.values(), strict=True)
+    ]
+    return pd.DataFrame([*rows, _flagged_background(*(counts(study, side) for side in sides), groups, len(sides[0]))])
+
+
+def _flagged_background(
+    without: np.ndarray, both: np.ndarray, groups: list[str], seeds: int
+) -> dict[str, str | int | float]:
+    flagged = metrics.flagged_background
+    real, synthetic = flagged(without), flagged(both)
+    return {
+        "measure": detection.FPR,
+        "of": "background pixels",
+        "cases": int(without[:, 0].sum()) // seeds,
+        **_with_interval("real", real, metrics.bootstrap(without, groups, flagged)),
+        **_with_interval("synthetic", synthetic, metrics.bootstrap(both, groups, flagged)),
+        **_with_interval("difference", synthetic - real, metrics.paired_bootstrap(both, without, groups, flagged)),
+    }
+
+
 def verdict(row: Mapping[str, float]) -> str:
     """A plain sentence on the difference in ``row`` of :func:`compare`."""
     points = 100 * row["difference"]
@@ -126,6 +181,11 @@ def verdict(row: Mapping[str, float]) -> str:
 def counts(study: Study, stages: tuple[Evaluation, ...]) -> np.ndarray:
     """Per-image confusion counts summed over seeds, int64 (N, K + 1, K + 1)."""
     return sum(np.load(study.path(stage) / "counts.npy", allow_pickle=False) for stage in stages)
+
+
+def defects(study: Study, stages: tuple[Evaluation, ...]) -> np.ndarray:
+    """Per-image tallies of defects summed over seeds, int64 (N, K + 1, 3); see :func:`defectlib.detection.tally`."""
+    return sum(np.load(study.path(stage) / "defects.npy", allow_pickle=False) for stage in stages)
 
 
 def class_iou(study: Study, stages: tuple[Evaluation, ...], classes: tuple[str, ...]) -> dict[str, float]:

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from defectlib import metrics
+from defectlib import detection, metrics
 from defectlib.config import EmbeddedData, Evaluation, SegmenterTraining
 from defectlib.data import loading
+from defectlib.data.sample import Sample
 from defectlib.segmentation import evaluation, training
 from defectlib.segmentation.models import Segmenter
 from defectlib.store import Store
@@ -73,6 +74,50 @@ def test_batches_do_not_matter(monkeypatch):
     np.testing.assert_array_equal(together, evaluation.predict(model, images))
 
 
+@pytest.mark.parametrize("crop", [None, 32])
+def test_judging_batch_by_batch_gives_what_all_predictions_together_give(crop):
+    model, types = pixelwise(), ("scratch", "stain", "pit")
+    sizes = [(40, 64)] * 20 + [(64, 40), (33, 70), (33, 70), (40, 64)] + [(16, 16)] * 5
+    masks = [np.random.default_rng(i).integers(0, 4, size).astype(np.uint8) for i, size in enumerate(sizes)]
+    samples = [Sample(str(i), image(*mask.shape, i), mask, types, "plate") for i, mask in enumerate(masks)]
+    judged = evaluation.judge(model, samples, 4, crop)
+    preds = evaluation.predict(model, [sample.image for sample in samples], crop)
+    assert judged.counts.dtype == judged.defects.dtype == np.int64
+    np.testing.assert_array_equal(judged.counts, metrics.image_counts(masks, preds, 4))
+    np.testing.assert_array_equal(
+        judged.defects, [detection.tally(mask, pred, 4) for mask, pred in zip(masks, preds, strict=True)]
+    )
+    assert len(judged.shown) == evaluation.SHOWN == 24
+    for kept, pred in zip(judged.shown, preds, strict=False):
+        np.testing.assert_array_equal(kept, pred)
+
+
+def test_judging_nothing_gives_counts_of_no_image():
+    judged = evaluation.judge(pixelwise(), [], 4)
+    assert (judged.counts.shape, judged.defects.shape, judged.shown) == ((0, 4, 4), (0, 4, 3), [])
+
+
+def test_predicting_leaves_the_callers_gradients_on():
+    steps = evaluation._predicted(pixelwise(), [image(16, 16)] * 40, None)
+    assert next(steps).shape == (evaluation.BATCH, 16, 16)
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_summary_of_defects_names_types_and_the_rule_and_holds_valid_json():
+    target = np.zeros((2, 8, 8), np.uint8)
+    target[:, :4] = 1
+    tallies = np.stack([detection.tally(mask, mask, 3) for mask in target])
+    summary = evaluation.detected(tallies, ["a", "b"], ("scratch", "stain"))
+    lines = {(line["measure"], line["of"]): line for line in summary["rates"]}
+    expected = {"measure": "recall", "of": "scratch", "cases": 2, "value": 1, "low": 1, "high": 1}
+    assert lines["recall", "scratch"] == expected
+    assert lines["recall", "stain"] == expected | {"of": "stain", "cases": 0} | dict.fromkeys(("value", "low", "high"))
+    assert lines["false-positive rate", "defect-free images"]["value"] is None
+    assert summary["rule"] == detection.RULE
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
 def test_summary_names_absent_classes_and_holds_valid_json():
     target = np.zeros((3, 8, 8), np.uint8)
     target[:, :4] = 1
@@ -103,8 +148,14 @@ def test_the_stage_through_the_store(tmp_path):
     assert summary["keys"] == [sample.key for sample in held]
     assert summary["miou"] == pytest.approx(metrics.miou(counts), abs=1e-6)
     assert summary["miou_interval"] == pytest.approx(metrics.bootstrap(counts, None), abs=1e-6)
+    defects = np.load(artifact / "defects.npy", allow_pickle=False)
+    assert defects.shape == (26, counts.shape[1], 3)
+    rates = detection.rates(defects, held[0].classes, None)
+    assert [line["cases"] for line in summary["detection"]["rates"]] == [rate.cases for rate in rates]
+    assert summary["detection"]["rates"][0]["value"] == pytest.approx(rates[0].value, abs=1e-6)
     assert summary["model"] == "UNet"
     assert summary["images"] == summary["groups"] == 26
     assert preds.files == [f"{i:02d}" for i in range(24)]
     for i, sample in enumerate(held[:24]):
         np.testing.assert_array_equal(counts[i], metrics.confusion(sample.mask, preds[f"{i:02d}"], counts.shape[1]))
+        np.testing.assert_array_equal(defects[i], detection.tally(sample.mask, preds[f"{i:02d}"], counts.shape[1]))

@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from defectlib.config import MODEL_NAMES
 from defectlib.errors import UserError
+from defectlib.segmentation.losses import criterion
 from defectlib.segmentation.models import MEAN, MODELS, STD, build, parameter_count, spec
 
 
@@ -54,12 +56,32 @@ def test_small_inputs_are_enlarged_and_large_ones_are_not():
 
 
 def test_abbreviations_titles_and_order_are_the_papers():
-    table_2 = ["UNet", "PSP", "DL", "HR", "Bise", "V-T", "M-B0", "M2F"]
-    assert list(MODELS) == [name for name in table_2 if name in MODELS]
-    assert {name: spec.title for name, spec in MODELS.items()}.items() >= {
-        ("UNet", "UNet-small"), ("DL", "ResNet18-DeepLabV3+"), ("M-B0", "Segformer-MiT-B0")
-    }  # fmt: skip
+    assert list(MODELS) == ["UNet", "PSP", "DL", "HR", "Bise", "V-T", "M-B0", "M2F"]  # Table 2
+    assert [spec.title for spec in MODELS.values()] == list(MODEL_NAMES.values())
     assert all(spec.name == name for name, spec in MODELS.items())
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("size", [(64, 64), (37, 50)])
+def test_the_first_head_is_what_comes_out_and_all_have_the_size_of_the_images(name, size):
+    model = build(name, 2).eval()
+    images = pixels(2, 3, *size)
+    with torch.inference_mode():
+        logits, heads = model(images), model.heads(images)
+    assert len(heads) == {"PSP": 2, "Bise": 5, "M2F": 10}.get(name, 1)
+    if name == "M2F":
+        assert all(queries.classes.shape == (2, 100, 4) for queries in heads)
+        return
+    torch.testing.assert_close(heads[0], logits)
+    assert all(head.shape == (2, 3, *size) for head in heads)
+
+
+@pytest.mark.parametrize("name", ["PSP", "Bise", "M2F"])
+def test_every_weight_is_trained(name):
+    model = build(name, 2).train()
+    target = torch.randint(3, (2, 64, 64), generator=torch.Generator().manual_seed(0))
+    criterion(model, torch.ones(3), 0.4)(model.heads(pixels(2, 3, 64, 64)), target).backward()
+    assert [key for key, weight in model.named_parameters() if weight.grad is None] == []
 
 
 @pytest.mark.parametrize(
@@ -85,6 +107,8 @@ def test_parameter_counts():
     up = sum(4 * a * b + a + pair_of_convolutions(2 * a, a) for a, b in pairwise(widths))
     assert parameter_count(build("UNet", 5)) == down + up + 6 * (24 + 1)
     assert parameter_count(build("DL", 5).net.encoder) == 11_176_512  # ResNet-18 without its classifier
+    assert parameter_count(build("PSP", 5).net.encoder) == 11_176_512  # dilation changes no count
+    assert parameter_count(build("HR", 5)) == 3_860_720 + 270 * 270 + 2 * 270 + 6 * (270 + 1)  # branches, head
     assert 3.6e6 < parameter_count(build("M-B0", 5)) < 3.9e6  # 3.7 M to 3.8 M in the literature
 
 

@@ -118,14 +118,6 @@ def test_poly_rule():
     assert training.poly(0.1, 100, 100) == 0
 
 
-def test_class_weights_are_the_inverse_root_of_frequency_up_to_a_limit():
-    mask = torch.zeros(10, 10, dtype=torch.uint8)
-    mask[:2] = 1  # 20 pixels
-    mask[2, 0] = 2  # 1 pixel
-    weights = training.class_weights([mask], 4)
-    assert weights.tolist() == pytest.approx([1, math.sqrt(79 / 20), training.HEAVIEST_CLASS, training.HEAVIEST_CLASS])
-
-
 def pool(real, synthetic):
     return training.Pool(real, synthetic, torch.device("cpu"))
 
@@ -162,15 +154,6 @@ def test_a_batch_follows_from_its_step():
     assert masks.dtype == torch.int64
     assert all(torch.equal(a, b) for a, b in zip((images, masks), pairs.batch(settings(batch=6), 3), strict=True))
     assert not torch.equal(images, pairs.batch(settings(batch=6), 4)[0])
-
-
-def test_loss_closed_form():
-    logits = torch.zeros(1, 2, 4, 4)
-    target = torch.zeros(1, 4, 4, dtype=torch.long)
-    target[0, :2] = 1
-    # Even logits: cross-entropy log 2 under any weights; soft Dice of each class 2 * 4 / (8 + 8).
-    loss = training.Criterion(torch.tensor([1.0, 3.0]))(logits, target)
-    assert loss.item() == pytest.approx(math.log(2) + 0.5)
 
 
 # The stage ----------------------------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ import math
 import numpy as np
 import pytest
 
-from defectlib import metrics
+from defectlib import detection, metrics
 from defectlib.data.loading import load
 from defectlib.store import Store
-from defectlib.studies.boost import BOTH, REAL, Boost, class_iou, compare, counts, verdict
+from defectlib.studies.boost import BOTH, REAL, Boost, class_iou, compare, compare_defects, counts, defects, verdict
 
 
 def image_counts(hits_0: int, hits_1: int) -> np.ndarray:
@@ -21,12 +21,14 @@ def image_counts(hits_0: int, hits_1: int) -> np.ndarray:
     return matrix
 
 
-def build_counts(boost: Boost, by_side) -> None:
-    """Evaluations whose counts are ``by_side(has synthetic data, seed)``."""
+def build_counts(boost: Boost, by_side, defects_by_side=None) -> None:
+    """Evaluations whose counts, and tallies of defects if given, are ``by_side(has synthetic data, seed)``."""
 
     def evaluate(settings, inputs, out):
-        made = by_side(settings.segmenter.synthetic is not None, settings.segmenter.seed)
-        np.save(out / "counts.npy", made)
+        side = settings.segmenter.synthetic is not None, settings.segmenter.seed
+        np.save(out / "counts.npy", by_side(*side))
+        if defects_by_side is not None:
+            np.save(out / "defects.npy", defects_by_side(*side))
 
     def leave_empty(settings, inputs, out):
         pass
@@ -85,6 +87,47 @@ def test_class_iou_names_every_class_and_has_none_where_there_is_no_truth(boost,
     assert len(boost.classes()) == 2 * 6
 
 
+def test_defects_are_compared_over_seeds_by_type_and_by_image(boost, nothing_runs):
+    # Six images with one defect of type 1 each, but the last, which has none; (found, named, images with an alarm).
+    known = {(False, 0): (3, 2, 4), (False, 1): (2, 2, 3), (True, 0): (5, 4, 1), (True, 1): (4, 4, 2)}
+
+    def tallies(*side):
+        found, named, alarmed = known[side]
+        made = np.zeros((6, 6, 3), np.int64)
+        made[:, 0, 0], made[:5, 1, 0] = 1, 1
+        made[:found, 1, 1], made[:named, 1, 2] = 1, 1
+        made[-alarmed:, 0, 1:] = 1, 2
+        return made
+
+    build_counts(boost, lambda synthetic, seed: np.stack([image_counts(80 + 2 * synthetic, 5)] * 6), tallies)
+    table = compare_defects(boost, boost.cells()["softgel", "UNet"]).set_index(["measure", "of"])
+    kind = load(boost.cells()["softgel", "UNet"].data).classes[0]
+    expected = {
+        (detection.RECALL, "all defects"): (5, 5 / 10, 9 / 10),
+        (detection.RECALL, kind): (5, 5 / 10, 9 / 10),
+        (detection.NAMED, "all defects"): (5, 4 / 10, 8 / 10),
+        (detection.FPR, "all images"): (6, 7 / 12, 3 / 12),
+        (detection.FPR, "defect-free images"): (1, 1, 1),
+        (detection.ALARMS, "all images"): (6, 14 / 12, 6 / 12),
+        (detection.FPR, "background pixels"): (6 * 90, 10 / 90, 8 / 90),
+    }
+    for key, (cases, real, both) in expected.items():
+        row = table.loc[key]
+        assert row["cases"] == cases
+        assert row[["real", "synthetic", "difference"]].tolist() == pytest.approx([real, both, both - real])
+        for name in ("real", "synthetic", "difference"):
+            assert row[f"{name}_low"] <= row[name] + 1e-9
+            assert row[name] - 1e-9 <= row[f"{name}_high"]
+    assert len(table) == 2 * (1 + 5) + 3 + 1
+    assert table.loc[[(detection.RECALL, name) for name in load(boost.cells()["softgel", "UNet"].data).classes[1:]]][
+        ["real", "synthetic", "difference"]
+    ].isna().all(axis=None)  # fmt: skip
+    whole = boost.defects()
+    assert list(whole.columns[:4]) == ["product", "model", "measure", "of"]
+    assert (whole["product"] == "softgel").all()
+    assert len(whole) == len(table)
+
+
 #: Models that see more than nothing.
 ABOVE = {"real": 0.5, "synthetic": 0.53, "background_only": 0.2}
 
@@ -131,6 +174,12 @@ def test_a_real_run_of_one_cell(smoke, store, request):
         truth = np.stack([np.bincount(sample.mask.ravel(), minlength=6) for sample in load(cell.data).eval])
         assert np.array_equal(held.sum(axis=2), truth)
         assert row[name] == pytest.approx(metrics.miou(held))
+        seen = defects(study, (stage,))
+        assert seen.shape == (len(truth), 6, 3)
+        assert np.array_equal(seen[:, 1:, 0] > 0, truth[:, 1:] > 0)
+        recall = study.defects().set_index(["measure", "of"]).loc[(detection.RECALL, "all defects")]
+        assert recall["cases"] == seen[:, 1:, 0].sum()
+        assert recall[name] == pytest.approx(summary["detection"]["rates"][0]["value"], abs=1e-6)
     per_class = study.classes()
     assert set(per_class["trained_on"]) == {REAL, BOTH}
     for trained_on, value in ((REAL, row["real"]), (BOTH, row["synthetic"])):

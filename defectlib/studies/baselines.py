@@ -1,0 +1,196 @@
+"""The eight segmentation baselines on every product, on real images alone (paper §4.1, §4.2, Table 3)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from defectlib import detection, metrics
+from defectlib.config import Data, Evaluation
+from defectlib.data.loading import load, load_eval
+from defectlib.data.sample import Sample
+from defectlib.store import provenance
+from defectlib.studies.boost import class_iou, counts, defects
+from defectlib.studies.study import Study
+
+Cell = tuple[str, str]
+"""A product and a model."""
+
+
+@dataclass(frozen=True)
+class Baselines(Study):
+    """Every model on every product, with every seed of the profile.
+
+    Args:
+        products: Of the embedded dataset, or DATASET/PRODUCT; None takes the profile's.
+        models: Baselines by the paper's abbreviations; None takes the profile's.
+    """
+
+    products: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
+
+    def cells(self) -> dict[Cell, tuple[Evaluation, ...]]:
+        """One evaluation for each seed, by product and model."""
+        products = self.profile.products if self.products is None else self.products
+        models = self.profile.models if self.models is None else self.models
+        evaluate, seeds = self.profile.evaluation, self.profile.seeds
+        return {(p, m): tuple(evaluate(self.data(p), m, seed=seed) for seed in seeds) for p in products for m in models}
+
+    def stages(self) -> tuple[Evaluation, ...]:
+        """All of them."""
+        return tuple(stage for cell in self.cells().values() for stage in cell)
+
+    def data(self, product: str) -> Data:
+        """A product at the profile's size."""
+        return self.profile.data(product)
+
+    # What was found -------------------------------------------------------------------------------------------------
+
+    def table(self) -> pd.DataFrame:
+        """Index ``product``, ``model``; fractions in [0, 1].
+
+        ``miou``: mean over seeds; ``spread``: their standard deviation, NaN with one seed; ``low``, ``high``: 95 %
+        bootstrap interval over images (groups), of the seeds' summed counts; ``background_only``: mIoU of seeing no
+        defect; ``recall`` and ``fpr``: see :data:`defectlib.detection.RULE`; ``pretrained``; ``seeds``, ``images``.
+        """
+        rows = {cell: self._row(self.data(cell[0]), stages) for cell, stages in self.cells().items()}
+        return pd.DataFrame.from_dict(rows, orient="index").set_axis(_index(rows, "model"))
+
+    def _row(self, data: Data, stages: tuple[Evaluation, ...]) -> dict[str, float | int | bool]:
+        groups = self._groups(data)
+        each = [metrics.miou(counts(self, (stage,))) for stage in stages]
+        summed = counts(self, stages)
+        low, high = metrics.bootstrap(summed, groups)
+        rates = self._rates(data, stages)
+        return {
+            "miou": float(np.mean(each)),
+            "spread": float(np.std(each, ddof=1)) if len(each) > 1 else float("nan"),
+            "low": low,
+            "high": high,
+            "background_only": metrics.background_only(summed),
+            "recall": rates[detection.RECALL, "all defects"],
+            "fpr": rates[detection.FPR, "all images"],
+            "pretrained": stages[0].segmenter.pretrained,
+            "seeds": len(stages),
+            "images": len(groups),
+        }
+
+    def _rates(self, data: Data, stages: tuple[Evaluation, ...]) -> dict[tuple[str, str], float]:
+        found = detection.rates(defects(self, stages), load(data).classes, self._groups(data))
+        return {(rate.measure, rate.of): rate.value for rate in found}
+
+    def _groups(self, data: Data) -> list[str]:
+        dataset = load(data)
+        return [dataset.groups[sample.key] for sample in dataset.eval]
+
+    def classes(self) -> pd.DataFrame:
+        """IoU of every class behind each cell: index ``product``, ``model``, ``class``; column ``iou`` in [0, 1]."""
+        rows = {
+            (*cell, name): {"iou": iou}
+            for cell, stages in self.cells().items()
+            for name, iou in class_iou(self, stages, load(self.data(cell[0])).classes).items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index").set_axis(_index(rows, "model", "class"))
+
+    def detections(self, product: str) -> pd.DataFrame:
+        """Recall and false alarms of every model on a product: index ``measure``, ``of``; a column each."""
+        of_product = {model: stages for (name, model), stages in self.cells().items() if name == product}
+        found = {model: self._rates(self.data(product), stages) for model, stages in of_product.items()}
+        return pd.DataFrame(found).rename_axis(index=["measure", "of"])
+
+    def not_better(self) -> list[Cell]:
+        """Where the mean over seeds is no better than seeing no defect at all."""
+        table = self.table()
+        return list(table.index[table["miou"] <= table["background_only"]])
+
+    def losses(self) -> dict[Cell, pd.DataFrame]:
+        """The loss of each cell's first seed while it trained: columns ``step`` and ``loss``."""
+        found = {cell: self.path(stages[0].segmenter) / "losses.json" for cell, stages in self.cells().items()}
+        return {
+            cell: pd.DataFrame(json.loads(file.read_text()), columns=["step", "loss"]) for cell, file in found.items()
+        }
+
+    def predictions(self, product: str, count: int) -> dict[str, list[Sample]]:
+        """Held-out images with their true masks (``truth``), and with what each model's first seed sees in them.
+
+        The first ones that show, taken in order, as many types of defect as possible.
+        """
+        held = load_eval(self.data(product))
+        cells = {model: stages[0] for (name, model), stages in self.cells().items() if name == product}
+        chosen = _varied(held[:_KEPT], count)
+        found = {"truth": [held[i] for i in chosen]}
+        for model, stage in cells.items():
+            with np.load(self.path(stage) / "predictions.npz", allow_pickle=False) as masks:
+                found[model] = [replace(held[i], mask=masks[f"{i:02d}"]) for i in chosen]
+        return found
+
+    # Of record ------------------------------------------------------------------------------------------------------
+
+    def records(self) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
+        """The table and the IoU by class as numbers of record of this dataset and size, with where they come from."""
+        last = self.stages()[-1]
+        settings = last.segmenter
+        origin = {"profile": self.profile.name, "seeds": list(self.profile.seeds), "steps": settings.steps}
+        known = provenance(last) | origin
+        return {f"{self.record_name}": (self.table(), known), f"{self.record_name}_classes": (self.classes(), known)}
+
+    @property
+    def record_name(self) -> str:
+        """What the numbers of record at this size are called."""
+        return f"baselines_{self.profile.size}px"
+
+
+_KEPT = 24
+"""Predictions that an evaluation keeps; see :data:`defectlib.segmentation.evaluation.SHOWN`, which loads torch."""
+
+
+def _index(rows: Any, *names: str) -> pd.MultiIndex:
+    return pd.MultiIndex.from_tuples(rows, names=["product", *names])
+
+
+def _varied(samples: tuple[Sample, ...], count: int) -> list[int]:
+    """Places of ``count`` samples: those first that show a type none before them shows, then the others, in order."""
+    seen: set[str] = set()
+    fresh = []
+    for i, sample in enumerate(samples):
+        if set(sample.present) - seen:
+            seen |= set(sample.present)
+            fresh.append(i)
+    rest = [i for i in range(len(samples)) if i not in fresh]
+    return sorted((fresh + rest)[:count])
+
+
+# What it means ------------------------------------------------------------------------------------------------------
+
+
+def means(table: pd.DataFrame) -> pd.Series:
+    """Mean mIoU of each model over products, of those models alone that were run on all of them."""
+    return table["miou"].unstack("model").mean(axis=0, skipna=False)
+
+
+def winners(table: pd.DataFrame) -> dict[str, str]:
+    """The model with the greatest mIoU on each product."""
+    return {product: rows["miou"].idxmax()[1] for product, rows in table.groupby(level="product", sort=False)}
+
+
+def claims(table: pd.DataFrame) -> list[str]:
+    """Sentences on what §4.2 says of its own Table 3: that no model wins everywhere, and that DL is the robust one."""
+    best = winners(table)
+    named = ", ".join(f"{model} on {product}" for product, model in best.items())
+    many = len(set(best.values())) > 1
+    sentences = [f"{'No model wins on every product' if many else 'One model wins on every product'}: {named}."]
+    mean = means(table).dropna()
+    if len(mean) > 1:
+        order = mean.sort_values(ascending=False)
+        worst = table["miou"].unstack("model")[mean.index].rank(axis=1, ascending=False).max()
+        robust = worst.idxmin()
+        sentences.append(
+            f"The best mean over products is that of {order.index[0]} ({100 * order.iloc[0]:.1f} %), before "
+            f"{order.index[1]} ({100 * order.iloc[1]:.1f} %); the model whose worst rank is best is {robust} "
+            f"(rank {worst[robust]:.0f} of {len(mean)} at worst)."
+        )
+    return sentences
