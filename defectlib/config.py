@@ -424,6 +424,9 @@ MODEL_NAMES = {
 }
 
 
+#: Learning rates, as fractions of the others', of baselines that learn nothing at theirs, on few images and from scratch.
+LEARNING_RATES = {"V-T": 0.15, "M2F": 0.15}
+
 #: Baselines whose encoder has ImageNet weights in a library.
 PRETRAINABLE = frozenset({"PSP", "DL", "HR", "V-T", "M-B0", "M2F"})
 

@@ -16,6 +16,7 @@ import yaml
 from pydantic import Field
 
 from defectlib.config import (
+    LEARNING_RATES,
     MODEL_NAMES,
     PRETRAINABLE,
     RECEPTIVE_FIELDS,
@@ -178,6 +179,7 @@ class Profile(Settings):
     controls: ControlBudget = ControlBudget()
     segmenter_steps: int = Field(ge=1)
     segmenter_batch: int = Field(8, ge=1)
+    segmenter_lr: float = Field(1e-3, gt=0)
     seeds: tuple[int, ...] = (0,)  # of segmenters
     oracle: OracleBudget  # of the segmenter that judges pairs of embedded products
     rivals: RivalBudgets
@@ -335,6 +337,7 @@ class Profile(Settings):
             "model": model,
             "synthetic": synthetic,
             "pretrained": self.pretrained and model in PRETRAINABLE,
+            "lr": self.segmenter_lr * LEARNING_RATES.get(model, 1.0),
             "pairs": None if whole else pairs,
             "augmented": augmented,
             "steps": self.segmenter_steps,
