@@ -294,6 +294,25 @@ def train_segmenter_command(
     print(f"mIoU {100 * summary['miou']:.2f} % on {summary['images']} held-out images. {summary['rule']}")
 
 
+@app.command("export-onnx")
+def export_onnx_command(
+    artifact: Annotated[str, typer.Argument(metavar="ARTIFACT", help="A trained baseline: its folder, or its key.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file to write.")],
+    height: Annotated[int | None, typer.Option(min=1, help="Of images, pixels; as trained, if not given.")] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Of images, pixels; as trained, if not given.")] = None,
+) -> None:
+    """Write a trained baseline as an ONNX file, once ONNX Runtime gives the outputs of torch.
+
+    Raw pixels go in, uint8 (1, 3, height, width), logits come out. `defectlib plan NOTEBOOK` shows where baselines are.
+
+    Example: defectlib export-onnx build/store/segmenter/KEY model.onnx --height 256 --width 256
+    """
+    from defectlib.segmentation.export import export_artifact, find_segmenter
+
+    found = export_artifact(find_segmenter(artifact), out, height, width)
+    print(f"{out}: probabilities differ from torch's by at most {found['probability']:.1e}")
+
+
 @app.command("train-oracle")
 def train_oracle_command(
     product: Product = "softgel",

@@ -424,7 +424,7 @@ MODEL_NAMES = {
 }
 
 
-#: Learning rates, as fractions of the others', of baselines that learn nothing at theirs, on few images and from scratch.
+#: Learning rates, as fractions of the others', of baselines that learn nothing from few images at theirs.
 LEARNING_RATES = {"V-T": 0.15, "M2F": 0.15}
 
 #: Baselines whose encoder has ImageNet weights in a library.

@@ -61,8 +61,13 @@ def compiled(network: Network, device: torch.device, steps: int) -> Network:
     """
     if device.type != "cuda" or steps < COMPILE_FROM:
         return network
-    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
-    if importlib.util.find_spec("triton") is None or compiler is None:
+    if not has_compiler():
         say("training without torch.compile, which needs Triton and a C compiler (gcc or clang)")
         return network
     return torch.compile(network, dynamic=False)
+
+
+def has_compiler() -> bool:
+    """Whether torch.compile can work on CUDA: it writes kernels with Triton, which needs a C compiler."""
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    return importlib.util.find_spec("triton") is not None and compiler is not None

@@ -26,7 +26,10 @@ REPOSITORY = PACKAGE_ROOT.parent
 #: Whether this package runs from a checkout; then everything made stays below it.
 IN_CHECKOUT = (REPOSITORY / "pyproject.toml").is_file()
 #: Packages whose versions can change a result.
-RECORDED_PACKAGES = ("torch", "torchvision", "diffusers", "segmentation-models-pytorch", "timm", "numpy", "pillow")
+RECORDED_PACKAGES = (
+    "torch", "torchvision", "diffusers", "segmentation-models-pytorch", "timm", "transformers", "onnxruntime", "numpy",
+    "pillow",
+)  # fmt: skip
 
 
 def cache_home() -> Path:

@@ -120,6 +120,7 @@ def test_settings_survive_a_file(stage):
         "density": Density(samples=6, denoiser="optimum"),
         "segmenter": evaluation.segmenter,
         "evaluation": evaluation,
+        "segmenter_timing": profile.segmenter_timing("softgel"),
         "oracle": profile.oracle_training(data),
         "judgement": profile.judgement(synthetic),
         "rival": pairs.rival,

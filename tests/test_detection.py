@@ -59,7 +59,7 @@ SCRATCH = (1, slice(3, 13), slice(5, 6))  # 10 pixels, one wide
         ([SCRATCH, (1, slice(3, 13), slice(15, 17))], 1, 1, 1),
         ([(2, slice(0, 2), slice(15, 17)), (1, slice(18, 20), slice(0, 2))], 0, 0, 2),
         ([(2, slice(0, 2), slice(15, 17)), (1, slice(2, 4), slice(17, 19))], 0, 0, 1),  # they touch at a corner
-        ([(1, slice(3, 13), slice(5, 10))], 1, 1, 0),  # spreads from the defect: two columns of five lie on or beside it
+        ([(1, slice(3, 13), slice(5, 10))], 1, 1, 0),  # it spreads, and two columns of five lie there
         ([(1, slice(3, 13), slice(5, 20))], 1, 1, 1),  # two of fifteen: less a defect than an alarm
         ([(1, slice(0, 20), slice(0, 20))], 1, 1, 1),
     ],

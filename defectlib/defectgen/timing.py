@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from defectlib import runtime
+from defectlib.clock import accelerator, clocked, threads
 from defectlib.config import Sampler, SamplerTiming, Synthesis
 from defectlib.data.folder import write_dataset
 from defectlib.data.loading import load_train
@@ -34,7 +34,7 @@ def run(settings: SamplerTiming, inputs: Mapping[str, Path], out: Path) -> None:
     like = load_train(settings.large.data)[0]
     pipeline = assemble(inputs["large"], inputs["small"], settings.device)
     sets = [_set(settings, *point) for point in settings.points]
-    with _threads(settings.threads):
+    with threads(settings.threads):
         seconds, bare, pairs = _timed(pipeline, sets, settings.rounds, like.image.shape[0])
     points = []
     for one, taken, (images, masks) in zip(sets, seconds, pairs, strict=True):
@@ -47,7 +47,12 @@ def run(settings: SamplerTiming, inputs: Mapping[str, Path], out: Path) -> None:
             for k, (image, mask) in enumerate(zip(images, masks, strict=True))
         )
         write_dataset(out / f"{one.sampler}-{one.num_inference_steps}", samples)
-    values = {"pairs": settings.pairs, "accelerator": _accelerator(pipeline), "points": points, "call_seconds": bare}
+    values = {
+        "pairs": settings.pairs,
+        "accelerator": accelerator(pipeline.device),
+        "points": points,
+        "call_seconds": bare,
+    }
     write_atomically(out / "timing.json", json.dumps(values, indent=1))
 
 
@@ -89,32 +94,4 @@ def _bare_calls(pipeline: DefectGenPipeline, net: str, like: Synthesis, size: in
         pipeline.device
     )
     with autocast(pipeline.device, like.dtype):
-        return [_clocked(lambda: denoiser(x, 500), pipeline.device) for _ in range(_BARE_CALLS + 1)][1:]
-
-
-def _clocked(work: Callable[[], object], device: torch.device) -> float:
-    _finish(device)
-    started = time.perf_counter()
-    work()
-    _finish(device)
-    return time.perf_counter() - started
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _accelerator(pipeline: DefectGenPipeline) -> str:
-    """The GPU's name; empty on a CPU."""
-    return torch.cuda.get_device_name(pipeline.device) if pipeline.device.type == "cuda" else ""
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        return [clocked(lambda: denoiser(x, 500), pipeline.device) for _ in range(_BARE_CALLS + 1)][1:]

@@ -193,45 +193,23 @@ def per_class_iou_heatmap(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def learning_curve(losses: Mapping[str, pd.DataFrame]) -> Figure:
+def learning_curve(
+    losses: Mapping[str, pd.DataFrame], label: str = "loss (weighted mean squared error)", title: str = "net"
+) -> Figure:
     """The loss of each net against training steps: every recorded value faint, their running mean strong.
 
     Args:
         losses: Columns ``step`` and ``loss``, by name of the net.
+        label: What the loss is.
+        title: Of the legend.
     """
     figure, ((axes,),) = panels(1, 1, _NARROW, 2.8)
     for colour, (name, curve) in zip(SERIES_COLOURS, losses.items(), strict=False):
         smooth = curve["loss"].rolling(max(1, len(curve) // 30), center=True, min_periods=1).mean()
         axes.plot(curve["step"], curve["loss"], color=colour, alpha=0.25, lw=0.8)
         axes.plot(curve["step"], smooth, color=colour, label=name)
-    axes.set(xlabel="training step", ylabel="loss (weighted mean squared error)", yscale="log")
-    axes.legend(title="net")
-    return figure
-
-
-def proportion_boxes(boxes: pd.DataFrame, label: str = "gain in mIoU (%)") -> Figure:
-    """The gain from synthetic pairs against their number (Fig. 8): boxes over products, one panel per model.
-
-    Args:
-        boxes: Index ``model``, ``proportion`` (synthetic pairs in % of real ones); columns ``low``, ``q1``,
-            ``median``, ``q3``, ``high`` and ``outliers`` (lists).
-        label: Name of what is boxed, with its unit.
-    """
-    models = boxes.index.unique("model")
-    figure, grid = panels(1, len(models), WIDTH, 2.9, sharey=True)
-    for axes, model in zip(grid.flat, models, strict=True):
-        rows = boxes.xs(model, level="model")
-        drawn = [
-            {"whislo": r.low, "q1": r.q1, "med": r.median, "q3": r.q3, "whishi": r.high, "fliers": r.outliers}
-            for r in rows.itertuples()
-        ]
-        options = {"patch_artist": True, "widths": 0.55, "boxprops": {"facecolor": SERIES_COLOURS[4], "linewidth": 0.8}}
-        axes.bxp(drawn, medianprops={"color": INK, "lw": 1.6}, flierprops={"marker": ".", "color": INK}, **options)
-        axes.axhline(0, color=FAINT, lw=0.8, zorder=0)
-        axes.set_xticks(range(1, len(rows) + 1), [f"{p} %" for p in rows.index])
-        axes.set(title=model)
-    grid[0, 0].set_ylabel(label)
-    figure.supxlabel("synthetic pairs, in % of the real ones", fontsize=9)
+    axes.set(xlabel="training step", ylabel=label, yscale="log")
+    axes.legend(title=title)
     return figure
 
 

@@ -149,9 +149,38 @@ def table1(run: pd.DataFrame | None = None, notes: Sequence[str] = ()) -> Table:
     return compare(paper.table1(), record("table1"), run, "tab-datasets", paper.caption("table1"), notes=notes)
 
 
-def table2(run: pd.DataFrame | None = None) -> Table:
-    """Table 2: milliseconds per image, each column on its own machine."""
-    return compare(paper.table2(), record("table2"), run, "tab-paper-2", paper.caption("table2"), decimals=1)
+def table2(run: pd.DataFrame | None = None, records: Sequence[pd.DataFrame] = (), notes: Sequence[str] = ()) -> Table:
+    """Table 2: milliseconds per image, every column on a machine of its own.
+
+    Args:
+        run: Of this run: index ``model``, column ``time (ms)``.
+        records: The same, of record, on any number of machines; each names its own in its provenance.
+        notes: What has to be known to read our columns.
+    """
+    columns = {f"{PAPER}, RTX 3090": (paper.table2(), MISSING[PAPER])}
+    columns |= {f"{RECORD}, {_timed_on(frame)}": (frame, MISSING[RECORD]) for frame in records} or {
+        RECORD: (None, MISSING[RECORD])
+    }
+    columns[RUN if run is None else f"{RUN}, {_timed_on(run)}"] = (run, MISSING[RUN])
+    cells = {
+        name: [_time(frame, model, missing) for model in paper.table2().index]
+        for name, (frame, missing) in columns.items()
+    }
+    given = {RECORD: list(records), RUN: [] if run is None else [run]}
+    dates = [line for source, frames in given.items() for frame in frames for line in _dates({source: frame})]
+    shown = pd.DataFrame({"model": list(paper.table2().index), **cells})
+    return Table(shown, "tab-paper-2", paper.caption("table2"), (*notes, *dates))
+
+
+def _timed_on(frame: pd.DataFrame) -> str:
+    """The device and the image of :attr:`defectlib.studies.speed.Speed.table`, in few words."""
+    about = frame.attrs["provenance"]
+    side = "×".join(map(str, about["sides"]))
+    return f"{about['accelerator'] or 'CPU'}, {side} px"
+
+
+def _time(frame: pd.DataFrame | None, model: str, missing: str) -> str:
+    return missing if frame is None or model not in frame.index else _format(frame.at[model, "time (ms)"], 1, missing)
 
 
 def table3(rule: str, run: pd.DataFrame | None = None) -> Table:

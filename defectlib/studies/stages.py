@@ -33,6 +33,7 @@ RUNNERS: dict[str, Runner] = {
     "rival_fidelity": _runner("defectlib.defectgen.fidelity"),
     "segmenter": _runner("defectlib.segmentation.training"),
     "evaluation": _runner("defectlib.segmentation.evaluation"),
+    "segmenter_timing": _runner("defectlib.segmentation.latency"),
     "oracle": _runner("defectlib.segmentation.oracle"),
     "judgement": _runner("defectlib.studies.judging"),
     "rival_judgement": _runner("defectlib.studies.judging"),

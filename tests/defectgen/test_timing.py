@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from defectlib.clock import threads
 from defectlib.config import SamplerTiming
 from defectlib.data.folder import read_dataset
 from defectlib.defectgen import synthesis, timing
@@ -60,7 +61,7 @@ def test_the_pairs_that_were_timed_are_the_first_of_the_set(out, store):
 
 def test_it_runs_on_the_threads_asked_for_and_puts_them_back(monkeypatch):
     before = torch.get_num_threads()
-    with timing._threads(before + 1):
+    with threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
 

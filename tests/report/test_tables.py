@@ -103,7 +103,6 @@ def test_table1_gives_counted_datasets_rows_of_their_own():
     assert shown["numbers"].tolist() == ["paper"] * 9 + ["this run"]
 
 
-@pytest.mark.usefixtures("no_record")
 def test_table2_is_in_tenths():
     assert tables.table2().frame.iloc[2].tolist() == ["DL", "33.0", "no record", "not run"]
 

@@ -1,0 +1,136 @@
+"""Table 3 on embedded data: what is in a cell, from counts made by hand, and one real tiny run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from defectlib import detection, metrics
+from defectlib.config import PRETRAINABLE
+from defectlib.data.loading import load_eval
+from defectlib.store import Store
+from defectlib.studies.baselines import Baselines, _varied, claims, means, winners
+from tests.studies.test_boost import image_counts
+
+
+def study_of(smoke, root, products=("softgel",), models=("UNet",), **changes) -> Baselines:
+    profile = smoke.model_copy(update=changes)
+    return Baselines(profile, products=products, models=models, store=Store(root / "store", shipped=None))
+
+
+def build(study, counts_of, tally_of) -> None:
+    """Evaluations with counts and tallies by seed."""
+
+    def evaluate(settings, inputs, out):
+        np.save(out / "counts.npy", counts_of(settings.segmenter.seed))
+        np.save(out / "defects.npy", tally_of(settings.segmenter.seed))
+
+    for stage in study.stages():
+        study.store.build(stage, {"segmenter": lambda settings, inputs, out: None, "evaluation": evaluate})
+
+
+def test_a_cell_is_the_mean_over_seeds_with_their_standard_deviation(smoke, tmp_path, nothing_runs):
+    study = study_of(smoke, tmp_path, seeds=(0, 1))
+    hits = {0: (80, 5), 1: (70, 7)}
+    tally = np.zeros((6, 3), np.int64)
+    tally[0], tally[1] = (1, 1, 2), (3, 2, 1)  # one image with two false alarms; two of three scratches found
+    build(study, lambda seed: np.stack([image_counts(*hits[seed])] * 6), lambda seed: np.stack([tally] * 6))
+    row = study.table().loc["softgel", "UNet"]
+    each = [(80 / (90 + 5) + 5 / (10 + 10)) / 2, (70 / (90 + 3) + 7 / (10 + 20)) / 2]
+    assert row["miou"] == pytest.approx(np.mean(each))
+    assert row["spread"] == pytest.approx(np.std(each, ddof=1))
+    assert row["low"] <= row["high"]
+    assert row["background_only"] == pytest.approx((0.9 + 0) / 2)
+    assert row["recall"] == pytest.approx(2 / 3)
+    assert row["fpr"] == 1
+    assert (row["seeds"], row["images"], row["pretrained"]) == (2, 6, False)
+    assert study.detections("softgel").loc[(detection.ALARMS, "all images"), "UNet"] == pytest.approx(2)
+
+
+def test_one_seed_has_no_spread(smoke, tmp_path, nothing_runs):
+    study = study_of(smoke, tmp_path)
+    build(study, lambda seed: np.stack([image_counts(80, 5)] * 6), lambda seed: np.ones((6, 6, 3), np.int64))
+    assert np.isnan(study.table()["spread"].iloc[0])
+
+
+def test_what_is_no_better_than_seeing_nothing_is_named(smoke, tmp_path, nothing_runs):
+    study = study_of(smoke, tmp_path)
+    build(study, lambda seed: np.stack([image_counts(90, 0)] * 6), lambda seed: np.ones((6, 6, 3), np.int64))
+    assert study.not_better() == [("softgel", "UNet")]
+
+
+def test_the_same_cells_as_other_studies_ask_for(smoke, tmp_path):
+    study = study_of(smoke, tmp_path, models=("UNet", "M2F"))
+    stages = study.cells()["softgel", "M2F"]
+    assert stages == (study.profile.evaluation(study.data("softgel"), "M2F"),)
+    assert stages[0].segmenter.lr < study.cells()["softgel", "UNet"][0].segmenter.lr
+    pretrained = study_of(smoke, tmp_path, models=("UNet", "M2F"), pretrained=True)
+    asked = {model: stages[0].segmenter.pretrained for (_, model), stages in pretrained.cells().items()}
+    assert asked == {model: model in PRETRAINABLE for model in asked}
+
+
+def test_a_real_run(smoke, tmp_path):
+    study = study_of(smoke, tmp_path, models=("UNet", "PSP"))
+    table, classes = study.table(), study.classes()
+    assert list(table.index) == [("softgel", "UNet"), ("softgel", "PSP")]
+    present = classes.xs("UNet", level="model")["iou"].dropna()
+    assert table.loc[("softgel", "UNet"), "miou"] == pytest.approx(present.mean())
+    losses = study.losses()["softgel", "PSP"]
+    assert list(losses["step"]) == [0, 1, 2]
+    seen = study.predictions("softgel", 3)
+    assert list(seen) == ["truth", "UNet", "PSP"]
+    held = load_eval(study.data("softgel"))
+    for i, (truth, pred) in enumerate(zip(seen["truth"], seen["UNet"], strict=True)):
+        assert np.array_equal(truth.image, pred.image)
+        counts = np.load(study.path(study.stages()[0]) / "counts.npy", allow_pickle=False)
+        place = [sample.key for sample in held].index(truth.key)
+        assert np.array_equal(metrics.confusion(truth.mask, pred.mask, counts.shape[1]), counts[place]), i
+
+
+def test_the_record_is_the_table_and_the_classes(smoke, tmp_path):
+    study = study_of(smoke, tmp_path)
+    records = study.records()
+    assert list(records) == ["baselines_32px", "baselines_32px_classes"]
+    table, origin = records["baselines_32px"]
+    pd.testing.assert_frame_equal(table, study.table())
+    assert (origin["profile"], origin["seeds"], origin["steps"]) == ("smoke", [0], 3)
+
+
+def test_images_with_new_types_come_first(smoke, tmp_path):
+    held = load_eval(study_of(smoke, tmp_path).data("softgel"))
+    chosen = _varied(held, 3)
+    types = {name for i in chosen for name in held[i].present}
+    assert chosen == sorted(chosen)
+    assert len(types) >= len({name for sample in held[:3] for name in sample.present})
+
+
+# What it means ------------------------------------------------------------------------------------------------------
+
+
+def table_of(**columns):
+    """Cells of mIoU by model, each a list over products a, b, c."""
+    frame = pd.DataFrame(columns, index=pd.Index(["a", "b", "c"], name="product"))
+    return frame.rename_axis(columns="model").stack(future_stack=True).to_frame("miou")
+
+
+def test_no_universal_winner_and_the_robust_model():
+    table = table_of(UNet=[0.9, 0.2, 0.4], DL=[0.6, 0.5, 0.5], HR=[0.1, 0.6, 0.6])
+    assert winners(table) == {"a": "UNet", "b": "HR", "c": "HR"}
+    first, second = claims(table)
+    assert first == "No model wins on every product: UNet on a, HR on b, HR on c."
+    assert second == (
+        "The best mean over products is that of DL (53.3 %), before UNet (50.0 %); the model whose worst rank is best "
+        "is DL (rank 2 of 3 at worst)."
+    )
+
+
+def test_one_winner_is_said_to_be_one():
+    assert claims(table_of(UNet=[0.9, 0.9, 0.9], DL=[0.1, 0.1, 0.1]))[0].startswith("One model wins on every product:")
+
+
+def test_a_model_that_was_not_run_everywhere_has_no_mean():
+    table = table_of(UNet=[0.9, 0.2, 0.4], DL=[0.6, float("nan"), 0.5])
+    assert means(table).isna().to_dict() == {"UNet": False, "DL": True}
+    assert winners(table)["b"] == "UNet"
+    assert len(claims(table)) == 1
