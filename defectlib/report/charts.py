@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, PercentFormatter
@@ -120,79 +119,6 @@ def agreement_curve(table: pd.DataFrame, remark: str) -> Figure:
     return figure
 
 
-def miou_bars(table: pd.DataFrame) -> Figure:
-    """Two bars for each model, trained on real images alone and on both, with 95 % intervals; one panel per product.
-
-    Args:
-        table: Columns ``product``, ``model``, and ``real`` and ``synthetic`` (mIoU as fractions), each with ``_low``
-            and ``_high``.
-    """
-    products = table["product"].unique()
-    figure, grid = panels(1, len(products), WIDTH, 2.8, sharey=True)
-    for axes, product in zip(grid.flat, products, strict=True):
-        rows = table[table["product"] == product]
-        for offset, (column, label) in zip((-0.2, 0.2), _ARMS.items(), strict=True):
-            place = np.arange(len(rows)) + offset
-            axes.bar(place, _PERCENT * rows[column], width=0.36, color=_ARM_COLOURS[column], label=label)
-            spans = _PERCENT * rows[f"{column}_low"], _PERCENT * rows[f"{column}_high"]
-            axes.vlines(place, *spans, color=INK, lw=1.2)
-        axes.set_xticks(range(len(rows)), rows["model"])
-        axes.set(title=product, ylim=(0, 100))
-    grid[0, 0].set_ylabel("mIoU (%)")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=2)
-    return figure
-
-
-def difference_interval(table: pd.DataFrame) -> Figure:
-    """What synthetic data changed: difference in mIoU with its 95 % interval, one line for each product and model.
-
-    An interval right of the zero line is a gain, left of it a loss; one that crosses it tells neither (grey).
-
-    Args:
-        table: Columns ``product``, ``model`` and ``difference``, ``difference_low``, ``difference_high`` (fractions).
-    """
-    figure, ((axes,),) = panels(1, 1, _NARROW, 0.9 + 0.27 * len(table))
-    for place, row in enumerate(table.itertuples()):
-        low, high = _PERCENT * row.difference_low, _PERCENT * row.difference_high
-        colour = SERIES_COLOURS[0] if low > 0 else SERIES_COLOURS[1] if high < 0 else "#808080"
-        axes.plot([low, high], [place, place], color=colour, lw=2.2, solid_capstyle="butt")
-        axes.plot(_PERCENT * row.difference, place, "o", color=colour)
-    axes.axvline(0, color=INK, lw=0.8)
-    axes.set_yticks(range(len(table)), [f"{row.product}, {row.model}" for row in table.itertuples()])
-    axes.set(ylim=(len(table) - 0.5, -0.5), xlabel="difference in mIoU with synthetic data (points), 95 % interval")
-    axes.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
-    return figure
-
-
-def per_class_iou_heatmap(table: pd.DataFrame) -> Figure:
-    """IoU of every class (columns) for each model and training set (rows), in %; darker is better, grey is absent.
-
-    Args:
-        table: One product's rows: columns ``model``, ``trained_on``, ``class``, ``iou`` (fractions, NaN where the
-            evaluation images have none).
-
-    Raises:
-        ValueError: The rows are of several products, whose classes differ.
-    """
-    if "product" in table and table["product"].nunique() > 1:
-        raise ValueError(f"one heat map shows one product, got {', '.join(table['product'].unique())}")
-    rows = table["model"] + ", " + table["trained_on"]
-    wide = table.assign(row=rows).pivot(index="row", columns="class", values="iou")
-    wide = _PERCENT * wide.loc[rows.unique(), table["class"].unique()]
-    figure, ((axes,),) = panels(1, 1, WIDTH, 1.0 + 0.3 * len(wide))
-    axes.set_facecolor("#D9D9D9")
-    options = {"vmin": 0, "vmax": 100, "cmap": "Blues", "linewidths": 1.5, "cbar_kws": {"label": "IoU (%)"}}
-    sns.heatmap(wide, ax=axes, annot=True, fmt=".0f", annot_kws={"fontsize": 8}, **options)
-    axes.set(xlabel="", ylabel="")
-    for row, column in np.argwhere(wide.isna()):
-        axes.text(column + 0.5, row + 0.5, "none", ha="center", va="center", fontsize=8)
-    names = [textwrap.fill(name.replace("_", " "), 11) for name in wide.columns]
-    axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=0)
-    axes.tick_params(length=0)
-    return figure
-
-
 def learning_curve(
     losses: Mapping[str, pd.DataFrame], label: str = "loss (weighted mean squared error)", title: str = "net"
 ) -> Figure:
@@ -248,8 +174,6 @@ def annotation_changes(table: pd.DataFrame) -> Figure:
 
 # Parts --------------------------------------------------------------------------------------------------------------
 
-_ARMS = {"real": "real images", "synthetic": "real and synthetic images"}
-_ARM_COLOURS = {"real": FAINT, "synthetic": SERIES_COLOURS[0]}
 _GOLDEN = 0.6180339887
 
 

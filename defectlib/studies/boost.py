@@ -31,62 +31,6 @@ class Comparison:
         return (*self.without, *self.with_synthetic)
 
 
-@dataclass(frozen=True)
-class Boost(Study):
-    """Every model of the profile on every product, real alone against real and synthetic, same steps and seeds."""
-
-    products: tuple[str, ...] | None = None
-    models: tuple[str, ...] | None = None
-
-    def cells(self) -> dict[tuple[str, str], Comparison]:
-        """A comparison for each (product, model)."""
-        products = self.profile.products if self.products is None else self.products
-        models = self.profile.models if self.models is None else self.models
-        return {(p, m): self._comparison(p, m) for p in products for m in models}
-
-    def _comparison(self, product: str, model: str) -> Comparison:
-        data = self.profile.data(product)
-        synthetic = self.profile.synthesis(data, count=self.profile.synthetic)
-        seeds = self.profile.seeds
-        return Comparison(
-            data,
-            tuple(self.profile.evaluation(data, model, None, seed) for seed in seeds),
-            tuple(self.profile.evaluation(data, model, synthetic, seed) for seed in seeds),
-        )
-
-    def stages(self) -> tuple[Evaluation, ...]:
-        """Two evaluations for each cell and seed."""
-        return tuple(stage for cell in self.cells().values() for stage in cell.stages())
-
-    def table(self) -> pd.DataFrame:
-        """One row per product and model; see :func:`compare` for the columns after those."""
-        rows = [
-            {"product": product, "model": model, **compare(self, cell)}
-            for (product, model), cell in self.cells().items()
-        ]
-        return pd.DataFrame(rows)
-
-    def classes(self) -> pd.DataFrame:
-        """IoU of every class: columns ``product``, ``model``, ``trained_on``, ``class``, ``iou`` in [0, 1]."""
-        rows = []
-        for (product, model), cell in self.cells().items():
-            for trained_on, stages in ((REAL, cell.without), (BOTH, cell.with_synthetic)):
-                rows += [
-                    {"product": product, "model": model, "trained_on": trained_on, "class": name, "iou": iou}
-                    for name, iou in class_iou(self, stages, load(cell.data).classes).items()
-                ]
-        return pd.DataFrame(rows)
-
-    def defects(self) -> pd.DataFrame:
-        """What an inspector asks: columns ``product``, ``model``, then those of :func:`compare_defects`."""
-        tables = [
-            compare_defects(self, cell).assign(product=product, model=model)
-            for (product, model), cell in self.cells().items()
-        ]
-        table = pd.concat(tables, ignore_index=True)
-        return table[["product", "model", *table.columns[:-2]]]
-
-
 def compare(study: Study, comparison: Comparison) -> dict[str, float | int]:
     """What a table needs to say whether synthetic data helped; mIoU as a fraction in [0, 1].
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from defectlib.config import Stage, T, known_model
+from defectlib.config import Stage, T, known_model, parse
 from defectlib.data import procedural
 from defectlib.errors import unknown
-from defectlib.profiles import load_profile
-from defectlib.studies.boost import Boost
+from defectlib.profiles import SpeedBudget, load_profile
+from defectlib.studies.baselines import Baselines
 from defectlib.studies.calls import NetworkCalls
 from defectlib.studies.generation import Playground, Regimes
 from defectlib.studies.judgement import JudgedSwitchStep
@@ -18,7 +18,9 @@ from defectlib.studies.own import OwnDefects, own_defects, take_up
 from defectlib.studies.receptive_field import Fields
 from defectlib.studies.released import ReleasedCode
 from defectlib.studies.rivals import Rivals
+from defectlib.studies.speed import Speed
 from defectlib.studies.study import Study
+from defectlib.studies.synthetic_boost import SyntheticBoost
 
 
 def known_product(name: str) -> str:
@@ -51,12 +53,16 @@ def switch_step(
 
 
 def boost(
-    profile: str = "smoke", products: list[str] | None = None, models: list[str] | None = None, **_: Any
-) -> Boost:
-    """The synthetic-data boost (Table 4)."""
+    profile: str = "smoke",
+    products: list[str] | None = None,
+    models: list[str] | None = None,
+    ratios: list[int] | None = None,
+    **_: Any,
+) -> SyntheticBoost:
+    """The synthetic-data boost (Table 4, Fig. 8)."""
     chosen = None if products is None else tuple(known_product(product) for product in products)
     baselines = None if models is None else tuple(known_model(model) for model in models)
-    return Boost(load_profile(profile), products=chosen, models=baselines)
+    return SyntheticBoost(load_profile(profile, products=chosen, boosted=baselines, ratios=ratios))
 
 
 def playground(profile: str = "smoke", product: str = "softgel", **_: Any) -> Playground:
@@ -111,6 +117,30 @@ def rivals(profile: str = "smoke", product: str = "softgel", image: int = 1, **_
     return Rivals(load_profile(profile), product=known_product(product), image=image)
 
 
+def speed(
+    profile: str = "smoke",
+    product: str = "softgel",
+    models: list[str] | None = None,
+    size: int | None = None,
+    rounds: int | None = None,
+    **_: Any,
+) -> Speed:
+    """The latency of the baselines (Table 2)."""
+    chosen = load_profile(profile)
+    given = {"models": _tuple(models), "size": size, "rounds": rounds}
+    values = chosen.speed.model_dump() | {name: value for name, value in given.items() if value is not None}
+    return Speed(chosen.model_copy(update={"speed": parse(SpeedBudget, values)}), product=known_product(product))
+
+
+def baselines(
+    profile: str = "smoke", products: list[str] | None = None, models: list[str] | None = None, **_: Any
+) -> Baselines:
+    """The eight segmentation baselines (Table 3)."""
+    chosen = None if products is None else tuple(known_product(product) for product in products)
+    names = None if models is None else tuple(known_model(model) for model in models)
+    return Baselines(load_profile(profile), products=chosen, models=names)
+
+
 #: Notebook → its study; None for a notebook that builds nothing.
 STUDIES: dict[str, Callable[..., Study] | None] = {
     "01_datasets": None,
@@ -125,6 +155,8 @@ STUDIES: dict[str, Callable[..., Study] | None] = {
     "10_network_calls": network_calls,
     "11_rivals": rivals,
     "12_memorisation": memorisation,
+    "13_speed": speed,
+    "14_baselines": baselines,
 }
 NOTEBOOKS: tuple[str, ...] = tuple(STUDIES)
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from defectlib.report import charts, paper, style
+from defectlib.report import charts, style
 
 
 @pytest.fixture(autouse=True)
@@ -30,16 +30,6 @@ def curve():
             "training_spread": 0.15,
         }
     )
-
-
-@pytest.fixture
-def boost():
-    rows = [("softgel", "UNet", 0.03), ("softgel", "DL", -0.05), ("twill", "UNet", 0.001), ("twill", "DL", 0.04)]
-    table = pd.DataFrame(rows, columns=["product", "model", "difference"])
-    table["real"], table["synthetic"] = 0.6, 0.6 + table["difference"]
-    for name in ("real", "synthetic", "difference"):
-        table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.02, table[name] + 0.02
-    return table
 
 
 def save(figure):
@@ -79,52 +69,6 @@ def test_fidelity_diversity_labels_every_point(curve):
     assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (0.07, 0.15)
 
 
-def test_bars_are_in_percent_with_their_intervals(boost):
-    figure = save(charts.miou_bars(boost))
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["softgel", "twill"]
-    heights = [[bar.get_height() for bar in group] for group in figure.axes[0].containers]
-    assert np.allclose(heights, [[60, 60], [63, 55]])
-    segments = np.concatenate([lines.get_segments() for lines in figure.axes[0].collections])
-    assert np.allclose(segments[:, :, 1], [[58, 62], [58, 62], [61, 65], [53, 57]])
-    assert [t.get_text() for t in figure.legends[0].texts] == ["real images", "real and synthetic images"]
-
-
-def test_differences_are_coloured_by_what_their_interval_says(boost):
-    (axes,) = save(charts.difference_interval(boost)).axes
-    spans = [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_linewidth() > 2]
-    assert [tuple(np.round(line.get_xdata(), 6)) for line in spans] == [(1, 5), (-7, -3), (-1.9, 2.1), (2, 6)]
-    gain, loss = to_rgb(style.SERIES_COLOURS[0]), to_rgb(style.SERIES_COLOURS[1])
-    assert [to_rgb(line.get_color()) for line in spans] == [gain, loss, to_rgb("#808080"), gain]
-    assert axes.get_yticklabels()[0].get_text() == "softgel, UNet"
-    assert axes.yaxis_inverted()
-    assert [axes.xaxis.get_major_formatter()(x, 0) for x in (-2, 0, 2)] == ["-2", "0", "+2"]
-
-
-def test_heatmap_keeps_order_and_says_none():
-    rows = [
-        ("softgel", model, data, name, iou)
-        for model, scratch in (("UNet", 0.5), ("DL", 0.25))
-        for data in ("real", "real + synthetic")
-        for name, iou in (("background", 0.99), ("scratch", scratch), ("dent", np.nan))
-    ]
-    table = pd.DataFrame(rows, columns=["product", "model", "trained_on", "class", "iou"])
-    axes = save(charts.per_class_iou_heatmap(table)).axes[0]
-    assert [t.get_text() for t in axes.get_yticklabels()] == [
-        "UNet, real",
-        "UNet, real + synthetic",
-        "DL, real",
-        "DL, real + synthetic",
-    ]
-    assert [t.get_text() for t in axes.get_xticklabels()] == ["background", "scratch", "dent"]
-    assert sorted(t.get_text() for t in axes.texts) == ["25"] * 2 + ["50"] * 2 + ["99"] * 4 + ["none"] * 4
-
-
-def test_heatmap_is_of_one_product():
-    table = pd.DataFrame({"product": ["a", "b"], "model": "m", "trained_on": "real", "class": "c", "iou": 0.5})
-    with pytest.raises(ValueError, match="one heat map shows one product, got a, b"):
-        charts.per_class_iou_heatmap(table)
-
-
 def test_learning_curve_smooths_without_moving_the_level():
     loss = pd.DataFrame({"step": np.arange(90), "loss": np.tile([0.5, 1.0, 1.5], 30)})
     (axes,) = save(charts.learning_curve({"large": loss, "small": loss / 2})).axes
@@ -133,18 +77,6 @@ def test_learning_curve_smooths_without_moving_the_level():
     assert np.allclose(smooth.get_ydata()[1:-1], 1.0)
     assert axes.get_yscale() == "log"
     assert [t.get_text() for t in axes.get_legend().texts] == ["large", "small"]
-
-
-def test_boxes_of_figure_8_have_the_paper_s_medians():
-    figure = save(charts.proportion_boxes(paper.figure8()))
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["DL", "M-B0"]
-    medians = [
-        line.get_ydata()[0]
-        for line in figure.axes[0].lines
-        if line.get_linewidth() == 1.6 and len(line.get_ydata()) == 2
-    ]
-    assert medians == [1.92, 2.83, 6.84, 3.0, 1.9]
-    assert [t.get_text() for t in figure.axes[1].get_xticklabels()] == ["20 %", "50 %", "100 %", "200 %", "300 %"]
 
 
 @pytest.fixture

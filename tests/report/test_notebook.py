@@ -13,9 +13,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 CELLS = {
-    "figure": "from defectlib.report import charts, paper, style, tables\n"
-    "style.use()\n"
-    "charts.proportion_boxes(paper.figure8())",
+    "figure": "from defectlib.report import paper, ratios, style, tables\nstyle.use()\nratios.figure8(paper.figure8())",
     "table": "tables.plain(paper.table4(), 'tab-four', 'Gains in <b> words.', notes=['The rule.'])",
     "glue": "from defectlib.report.glue import glue\nglue('gain', 55.55 - 51.58, '+.2f')",
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pytest
@@ -11,7 +13,23 @@ import pytest
 from defectlib import detection, metrics
 from defectlib.data.loading import load
 from defectlib.store import Store
-from defectlib.studies.boost import BOTH, REAL, Boost, class_iou, compare, compare_defects, counts, defects, verdict
+from defectlib.studies.boost import Comparison, class_iou, compare, compare_defects, counts, defects, verdict
+from defectlib.studies.study import Study
+
+
+@dataclass(frozen=True)
+class OneCell(Study):
+    """A UNet on softgel, with as many synthetic pairs as the profile says, and without."""
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        data = self.profile.data("softgel")
+        sides = (None, self.profile.synthesis(data, count=self.profile.synthetic))
+        seeds, evaluate = self.profile.seeds, self.profile.evaluation
+        return Comparison(data, *(tuple(evaluate(data, "UNet", side, seed) for seed in seeds) for side in sides))
+
+    def stages(self):
+        return self.comparison.stages()
 
 
 def image_counts(hits_0: int, hits_1: int) -> np.ndarray:
@@ -21,7 +39,7 @@ def image_counts(hits_0: int, hits_1: int) -> np.ndarray:
     return matrix
 
 
-def build_counts(boost: Boost, by_side, defects_by_side=None) -> None:
+def build_counts(boost: OneCell, by_side, defects_by_side=None) -> None:
     """Evaluations whose counts, and tallies of defects if given, are ``by_side(has synthetic data, seed)``."""
 
     def evaluate(settings, inputs, out):
@@ -39,17 +57,17 @@ def build_counts(boost: Boost, by_side, defects_by_side=None) -> None:
 
 
 @pytest.fixture
-def boost(smoke, tmp_path) -> Boost:
+def boost(smoke, tmp_path) -> OneCell:
     """Two seeds of one baseline on the six held-out images of a product with five defect types."""
     two_seeds = smoke.model_copy(update={"seeds": (0, 1)})
     store = Store(tmp_path / "store", shipped=None)
-    return Boost(two_seeds, products=("softgel",), models=("UNet",), store=store)
+    return OneCell(two_seeds, store=store)
 
 
 def test_miou_and_intervals_are_those_of_the_summed_counts(boost, nothing_runs):
     found = {(False, 0): (80, 5), (False, 1): (70, 7), (True, 0): (90, 6), (True, 1): (80, 8)}
     build_counts(boost, lambda synthetic, seed: np.stack([image_counts(*found[synthetic, seed])] * 6))
-    row = compare(boost, boost.cells()["softgel", "UNet"])
+    row = compare(boost, boost.comparison)
     # Both seeds of one image: 150 of 180 background and 12 of 20 defect pixels are found; 8 and 30 go astray.
     real = (150 / (180 + 8) + 12 / (20 + 30)) / 2
     both = (170 / (180 + 6) + 14 / (20 + 10)) / 2
@@ -60,8 +78,6 @@ def test_miou_and_intervals_are_those_of_the_summed_counts(boost, nothing_runs):
     for name in ("real", "synthetic", "difference"):
         assert row[f"{name}_low"] == pytest.approx(row[name]) == row[f"{name}_high"]
     assert (row["images"], row["groups"], row["seeds"]) == (6, 6, 2)
-    table = boost.table()
-    assert table.iloc[0].to_dict() == {"product": "softgel", "model": "UNet", **row}
 
 
 def test_the_interval_is_paired_over_images(boost, nothing_runs):
@@ -70,7 +86,7 @@ def test_the_interval_is_paired_over_images(boost, nothing_runs):
         return np.stack([image_counts(60 + 5 * i + 4 * synthetic, 2 + i + synthetic) for i in range(6)])
 
     build_counts(boost, by_side)
-    row = compare(boost, boost.cells()["softgel", "UNet"])
+    row = compare(boost, boost.comparison)
     widths = {name: row[f"{name}_high"] - row[f"{name}_low"] for name in ("real", "synthetic", "difference")}
     assert 0 < widths["difference"] < min(widths["real"], widths["synthetic"]) / 2
     assert 0 < row["difference_low"] < row["difference"] < row["difference_high"]
@@ -78,13 +94,12 @@ def test_the_interval_is_paired_over_images(boost, nothing_runs):
 
 def test_class_iou_names_every_class_and_has_none_where_there_is_no_truth(boost, nothing_runs):
     build_counts(boost, lambda synthetic, seed: np.stack([image_counts(80, 5)] * 6))
-    cell = boost.cells()["softgel", "UNet"]
+    cell = boost.comparison
     classes = load(cell.data).classes
     iou = class_iou(boost, cell.without, classes)
     assert list(iou) == ["background", *classes]
     assert list(iou.values())[:2] == pytest.approx([80 / 95, 5 / 20])
     assert all(math.isnan(value) for value in list(iou.values())[2:])
-    assert len(boost.classes()) == 2 * 6
 
 
 def test_defects_are_compared_over_seeds_by_type_and_by_image(boost, nothing_runs):
@@ -100,8 +115,8 @@ def test_defects_are_compared_over_seeds_by_type_and_by_image(boost, nothing_run
         return made
 
     build_counts(boost, lambda synthetic, seed: np.stack([image_counts(80 + 2 * synthetic, 5)] * 6), tallies)
-    table = compare_defects(boost, boost.cells()["softgel", "UNet"]).set_index(["measure", "of"])
-    kind = load(boost.cells()["softgel", "UNet"].data).classes[0]
+    table = compare_defects(boost, boost.comparison).set_index(["measure", "of"])
+    kind = load(boost.comparison.data).classes[0]
     expected = {
         (detection.RECALL, "all defects"): (5, 5 / 10, 9 / 10),
         (detection.RECALL, kind): (5, 5 / 10, 9 / 10),
@@ -119,13 +134,9 @@ def test_defects_are_compared_over_seeds_by_type_and_by_image(boost, nothing_run
             assert row[f"{name}_low"] <= row[name] + 1e-9
             assert row[name] - 1e-9 <= row[f"{name}_high"]
     assert len(table) == 2 * (1 + 5) + 3 + 1
-    assert table.loc[[(detection.RECALL, name) for name in load(boost.cells()["softgel", "UNet"].data).classes[1:]]][
+    assert table.loc[[(detection.RECALL, name) for name in load(boost.comparison.data).classes[1:]]][
         ["real", "synthetic", "difference"]
     ].isna().all(axis=None)  # fmt: skip
-    whole = boost.defects()
-    assert list(whole.columns[:4]) == ["product", "model", "measure", "of"]
-    assert (whole["product"] == "softgel").all()
-    assert len(whole) == len(table)
 
 
 #: Models that see more than nothing.
@@ -161,12 +172,12 @@ def test_without_an_interval_nothing_is_claimed(groups, low):
 
 
 def test_a_real_run_of_one_cell(smoke, store, request):
-    study = Boost(smoke, products=("softgel",), models=("UNet",), store=store)
+    study = OneCell(smoke, store=store)
     study.build()
     request.getfixturevalue("nothing_runs")
     study.build()
-    cell = study.cells()["softgel", "UNet"]
-    row = study.table().iloc[0]
+    cell = study.comparison
+    row, rates = compare(study, cell), compare_defects(study, cell).set_index(["measure", "of"])
     for name, (stage,) in (("real", cell.without), ("synthetic", cell.with_synthetic)):
         summary = json.loads((study.path(stage) / "summary.json").read_text())
         assert row[name] == pytest.approx(summary["miou"], abs=1e-6)
@@ -177,20 +188,16 @@ def test_a_real_run_of_one_cell(smoke, store, request):
         seen = defects(study, (stage,))
         assert seen.shape == (len(truth), 6, 3)
         assert np.array_equal(seen[:, 1:, 0] > 0, truth[:, 1:] > 0)
-        recall = study.defects().set_index(["measure", "of"]).loc[(detection.RECALL, "all defects")]
+        recall = rates.loc[(detection.RECALL, "all defects")]
         assert recall["cases"] == seen[:, 1:, 0].sum()
         assert recall[name] == pytest.approx(summary["detection"]["rates"][0]["value"], abs=1e-6)
-    per_class = study.classes()
-    assert set(per_class["trained_on"]) == {REAL, BOTH}
-    for trained_on, value in ((REAL, row["real"]), (BOTH, row["synthetic"])):
-        assert per_class[per_class["trained_on"] == trained_on]["iou"].mean() == pytest.approx(value)
+        per_class = class_iou(study, (stage,), load(cell.data).classes)
+        assert np.nanmean(list(per_class.values())) == pytest.approx(row[name])
 
 
-def test_both_sides_differ_in_the_synthetic_pairs_alone(smoke, store):
-    cells = Boost(smoke, store=store).cells()
-    assert list(cells) == [(p, m) for p in ("softgel", "brushed_plate") for m in ("UNet", "DL", "M-B0")]
-    for cell in cells.values():
-        for without, both in zip(cell.without, cell.with_synthetic, strict=True):
-            assert both.segmenter.synthetic.count == smoke.synthetic
-            assert both.segmenter.synthetic.large.data == cell.data
-            assert both.segmenter.model_copy(update={"synthetic": None}) == without.segmenter
+def test_both_sides_differ_in_the_synthetic_pairs_alone(boost, smoke):
+    cell = boost.comparison
+    for without, both in zip(cell.without, cell.with_synthetic, strict=True):
+        assert both.segmenter.synthetic.count == smoke.synthetic
+        assert both.segmenter.synthetic.large.data == cell.data
+        assert both.segmenter.model_copy(update={"synthetic": None}) == without.segmenter

@@ -57,9 +57,13 @@ def test_parameters_move_the_plan():
         (stage, u) for stage in ("fidelity", "judgement") for u in (300, 0)
     ]
     assert {stage.synthetic.large.data.product for stage in chosen} == {"washer"}
-    boost = plans.plan("05_synthetic_boost", {"products": ["twill"], "models": ["M-B0"]})
-    assert [(s.segmenter.data.product, s.segmenter.model) for s in boost] == [("twill", "M-B0")] * 2
-    assert [s.segmenter.synthetic is None for s in boost] == [True, False]
+    boost = plans.boost(products=["twill"], models=["M-B0"], ratios=[20, 100]).ratios.stages()
+    assert [(s.segmenter.data.product, s.segmenter.model) for s in boost] == [("twill", "M-B0")] * 3
+    assert [s.segmenter.synthetic is None for s in boost] == [True, False, False]
+    assert [s.segmenter.pairs for s in boost] == [None, 1, None]
+    whole = plans.plan("05_synthetic_boost", {"products": ["twill"], "models": ["M-B0"], "ratios": [20, 100]})
+    assert whole[:3] == boost
+    assert {stage.segmenter.data.product for stage in whole[3:]} == {"softgel"}
     assert plans.plan("07_your_own_defects", {"count": 3})[0].count == 3
 
 
@@ -104,7 +108,7 @@ def test_the_receptive_fields_are_those_of_the_small_nets():
 
 
 def test_settings_refuse_other_models_and_receptive_fields():
-    with pytest.raises(UserError, match=r"unknown model 'xyzzy': known are UNet \(UNet-small\), DL \(ResNet18-Deep"):
+    with pytest.raises(UserError, match=r"unknown model 'xyzzy': known are UNet \(UNet-small\), PSP \(ResNet18-PSPN"):
         config.SegmenterTraining(data=config.EmbeddedData(product="softgel"), model="xyzzy", steps=1)
     with pytest.raises(UserError, match=r"no small net has a receptive field of 40 px: the nearest is 45, known are 9"):
         config.SmallNet(receptive_field=40)
