@@ -194,13 +194,6 @@ def table3_means() -> Table:
     return plain(paper.table3_means(), "tab-paper-3-means", paper.caption("table3_means"))
 
 
-def table4(rule: str, run: pd.DataFrame | None = None) -> Table:
-    """Table 4, with the gain of each source; ``rule`` defines our mIoU."""
-    frames = (paper.table4(), record("table4"), run)
-    gained = [None if frame is None else _with_gain(frame) for frame in frames]
-    return compare(*gained, "tab-paper-4", paper.caption("table4"), notes=[rule])
-
-
 def miou_table(
     run: pd.DataFrame | None, rule: str, name: str, caption: str, record: pd.DataFrame | None = None
 ) -> Table:
@@ -324,14 +317,6 @@ def _lacking(sources: Mapping[str, pd.DataFrame | None], rows: Sequence[Any]) ->
         missing = f"{MISSING[source].capitalize()}: {which}."
         lines += [NOTHING[source] if len(absent) == len(rows) else missing] if absent else []
     return lines
-
-
-def _with_gain(frame: pd.DataFrame) -> pd.DataFrame:
-    without, with_synthetic = frame.loc["without synthetic"], frame.loc["with synthetic"]
-    gain = pd.DataFrame([with_synthetic - without], index=pd.Index(["gain"], name=frame.index.name))
-    both = pd.concat([frame, gain])
-    both.attrs = dict(frame.attrs)
-    return both
 
 
 def _arms(frame: pd.DataFrame) -> pd.DataFrame:

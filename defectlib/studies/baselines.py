@@ -102,6 +102,22 @@ class Baselines(Study):
         found = {model: self._rates(self.data(product), stages) for model, stages in of_product.items()}
         return pd.DataFrame(found).rename_axis(index=["measure", "of"])
 
+    def beside_paper(self) -> pd.DataFrame | None:
+        """Mean mIoU in % on Defect Spectrum itself, as Table 3 has it: index ``dataset``, ``product``; models.
+
+        None where none of its products was run: other data do not stand in a row with the paper's numbers.
+        """
+        found = {cell: table_3_row(cell[0]) for cell in self.cells()}
+        rows = {cell: row for cell, row in found.items() if row is not None}
+        if not rows:
+            return None
+        values = 100 * self.table()["miou"].loc[list(rows)]
+        names = [(*row, cell[1]) for cell, row in rows.items()]
+        index = pd.MultiIndex.from_tuples(names, names=["dataset", "product", "model"])
+        wide = values.set_axis(index).unstack("model")
+        wide.attrs["provenance"] = provenance(self.stages()[-1])
+        return wide
+
     def not_better(self) -> list[Cell]:
         """Where the mean over seeds is no better than seeing no defect at all."""
         table = self.table()
@@ -146,6 +162,16 @@ class Baselines(Study):
 
 _KEPT = 24
 """Predictions that an evaluation keeps; see :data:`defectlib.segmentation.evaluation.SHOWN`, which loads torch."""
+
+
+def table_3_row(product: str) -> tuple[str, str] | None:
+    """Dataset and product by which the paper's Table 3 calls a product of Defect Spectrum; None for other data."""
+    dataset, _, name = product.rpartition("/")
+    if dataset != "defect_spectrum":
+        return None
+    kind, _, rest = name.partition("_")
+    rows = {"mvtec": ("MVTec", rest), "vision": ("VISION", rest.capitalize()), "dagm": ("DAGM2007", "all")}
+    return rows.get(kind, ("Cotton-Fabric", "all"))
 
 
 def _index(rows: Any, *names: str) -> pd.MultiIndex:

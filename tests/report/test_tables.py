@@ -122,15 +122,6 @@ def test_table3_means_show_both():
 
 
 @pytest.mark.usefixtures("no_record")
-def test_table4_computes_the_gain_of_each_source():
-    run = pd.DataFrame({"MVTec": [50.0, 49.5]}, index=["without synthetic", "with synthetic"]).rename_axis("training")
-    shown = tables.table4(RULE, run).frame
-    assert shown[shown["training"] == "gain"].to_numpy().tolist() == [
-        ["gain", "paper", "3.97", "1.35", "1.30"],
-        ["gain", "this run", "-0.50", "not run", "not run"],
-    ]
-
-
 def test_miou_table_has_intervals_and_the_better_arm_bold(boost):
     table = tables.miou_table(boost, RULE, "tab-miou", "Caption.")
     cells = table.frame.map(lambda text: text.replace("\N{NO-BREAK SPACE}", " "))

@@ -9,8 +9,10 @@ import pytest
 from defectlib import detection, metrics
 from defectlib.config import PRETRAINABLE
 from defectlib.data.loading import load_eval
+from defectlib.data.sources.manifest import read_manifest
+from defectlib.report import paper
 from defectlib.store import Store
-from defectlib.studies.baselines import Baselines, _varied, claims, means, winners
+from defectlib.studies.baselines import Baselines, _varied, claims, means, table_3_row, winners
 from tests.studies.test_boost import image_counts
 
 
@@ -86,6 +88,15 @@ def test_a_real_run(smoke, tmp_path):
         counts = np.load(study.path(study.stages()[0]) / "counts.npy", allow_pickle=False)
         place = [sample.key for sample in held].index(truth.key)
         assert np.array_equal(metrics.confusion(truth.mask, pred.mask, counts.shape[1]), counts[place]), i
+
+
+def test_defect_spectrum_alone_stands_beside_the_paper(smoke, tmp_path, nothing_runs):
+    rows = paper.table3().index
+    products = read_manifest("defect_spectrum").products
+    named = {table_3_row(f"defect_spectrum/{name}") for name in products}
+    assert named == {*rows, ("VISION", "Groove")}  # which the paper's table leaves out
+    assert table_3_row("softgel") is table_3_row("mvtec_ad/bottle") is None
+    assert study_of(smoke, tmp_path).beside_paper() is None
 
 
 def test_the_record_is_the_table_and_the_classes(smoke, tmp_path):
