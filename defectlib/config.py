@@ -522,6 +522,21 @@ class SegmenterTiming(Stage):
         return tuple(known_model(name) for name in names)
 
 
+class Throughput(Stage):
+    """How long a training step and a call of every network take, all of them timed in one run, with fresh weights."""
+
+    stage: ClassVar[str] = "throughput"
+
+    # Whose steps are timed. A tuple of settings is no input: none of these trainings is made.
+    denoisers: tuple[DenoiserTraining, ...]
+    segmenters: tuple[SegmenterTraining, ...]
+    machine: str  # whose speed it is (see `defectlib.runtime.machine`)
+    threads: int = Field(1, ge=1)  # on a CPU
+    pairs: int = Field(25, ge=1)  # images of one call of a denoiser
+    rounds: int = Field(3, ge=2)  # each takes everything once
+    device: Device = "cpu"
+
+
 # Judges -------------------------------------------------------------------------------------------------------------
 
 
@@ -607,6 +622,7 @@ STAGES: dict[str, type[Stage]] = {
         SegmenterTraining,
         Evaluation,
         SegmenterTiming,
+        Throughput,
         OracleTraining,
         Judgement,
         RivalJudgement,

@@ -140,11 +140,12 @@ class ControlBudget(Settings):
 
 
 class SpeedBudget(Settings):
-    """The baselines whose latency is measured, and how long that may take."""
+    """The networks whose latency and throughput are measured, and how long that may take."""
 
     models: tuple[str, ...] = tuple(MODEL_NAMES)
     size: int = Field(256, ge=32, le=512)  # pixels a side of the one image
     rounds: int = Field(12, ge=2)
+    full_denoisers: bool = True  # where throughput is timed, the paper's own denoisers, and not this profile's
 
 
 class Profile(Settings):

@@ -21,6 +21,7 @@ from defectlib.data import procedural
 from defectlib.errors import UserError
 from defectlib.profiles import load_profile
 from defectlib.store import settings_of
+from defectlib.studies.cost import Cost
 
 DATA = EmbeddedData(product="softgel")
 
@@ -121,6 +122,7 @@ def test_settings_survive_a_file(stage):
         "segmenter": evaluation.segmenter,
         "evaluation": evaluation,
         "segmenter_timing": profile.segmenter_timing("softgel"),
+        "throughput": Cost(profile).throughput,
         "oracle": profile.oracle_training(data),
         "judgement": profile.judgement(synthetic),
         "rival": pairs.rival,

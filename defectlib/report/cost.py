@@ -44,9 +44,10 @@ def hours(run: pd.DataFrame, gpu: pd.DataFrame | None, machine: str, gpu_machine
     rows = list(run.index.unique("makes"))
     figure = new_figure(WIDTH, 1.5 + 0.44 * len(rows))
     axes = figure.subplots()
-    _draw(axes, run, rows, filled=True)
+    apart = 0.0 if gpu is None else 0.16
+    _draw(axes, run, rows, -apart, filled=True)
     if gpu is not None:
-        _draw(axes, gpu, rows, filled=False)
+        _draw(axes, gpu, rows, apart, filled=False)
     for row in range(0, len(rows), 2):
         axes.axhspan(row - 0.5, row + 0.5, color=_BAND, lw=0, zorder=0)
     axes.axhline(len(rows) - 1.5, color=INK, lw=0.8)
@@ -58,21 +59,21 @@ def hours(run: pd.DataFrame, gpu: pd.DataFrame | None, machine: str, gpu_machine
     return figure
 
 
-def _draw(axes: Axes, table: pd.DataFrame, rows: list[str], *, filled: bool) -> None:
+def _draw(axes: Axes, table: pd.DataFrame, rows: list[str], shift: float, *, filled: bool) -> None:
     for share, (colour, marker) in SHARES.items():
         if share not in table.index.unique("share"):
             continue
         found = table.xs(share, level="share")
-        places = [rows.index(makes) for makes in found.index]
+        places = [rows.index(makes) + shift for makes in found.index]
         sides = np.array([found["hours"] - found["hours_low"], found["hours_high"] - found["hours"]]).clip(min=0)
         face = colour if filled else "white"
         axes.errorbar(found["hours"], places, xerr=sides, fmt=marker, color=colour, mfc=face, ms=6, elinewidth=1.2)
     sums = table.groupby(level="makes", sort=False)["hours"].sum()
-    axes.plot(sums, [rows.index(makes) for makes in sums.index], **_sum(filled))
+    axes.plot(sums, [rows.index(makes) + shift for makes in sums.index], **_sum(filled))
 
 
 def _sum(filled: bool) -> dict:
-    return {"ls": "", "marker": "|", "ms": 20, "mew": 2.4 if filled else 1.2, "color": INK, "zorder": 1}
+    return {"ls": "", "marker": "|", "ms": 16, "mew": 2.4 if filled else 1.2, "color": INK, "zorder": 1}
 
 
 def _spans(axes: Axes) -> None:

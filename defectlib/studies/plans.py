@@ -11,6 +11,7 @@ from defectlib.errors import unknown
 from defectlib.profiles import SpeedBudget, load_profile
 from defectlib.studies.baselines import Baselines
 from defectlib.studies.calls import NetworkCalls
+from defectlib.studies.cost import Cost
 from defectlib.studies.generation import Playground, Regimes
 from defectlib.studies.judgement import JudgedSwitchStep
 from defectlib.studies.memorisation import Memorisation
@@ -141,6 +142,11 @@ def baselines(
     return Baselines(load_profile(profile), products=chosen, models=names)
 
 
+def cost(profile: str = "smoke", product: str = "softgel", **_: Any) -> Cost:
+    """What a full reproduction costs."""
+    return Cost(load_profile(profile), product=known_product(product))
+
+
 #: Notebook → its study; None for a notebook that builds nothing.
 STUDIES: dict[str, Callable[..., Study] | None] = {
     "01_datasets": None,
@@ -157,6 +163,7 @@ STUDIES: dict[str, Callable[..., Study] | None] = {
     "12_memorisation": memorisation,
     "13_speed": speed,
     "14_baselines": baselines,
+    "15_cost": cost,
 }
 NOTEBOOKS: tuple[str, ...] = tuple(STUDIES)
 

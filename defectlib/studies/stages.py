@@ -34,6 +34,7 @@ RUNNERS: dict[str, Runner] = {
     "segmenter": _runner("defectlib.segmentation.training"),
     "evaluation": _runner("defectlib.segmentation.evaluation"),
     "segmenter_timing": _runner("defectlib.segmentation.latency"),
+    "throughput": _runner("defectlib.studies.throughput"),
     "oracle": _runner("defectlib.segmentation.oracle"),
     "judgement": _runner("defectlib.studies.judging"),
     "rival_judgement": _runner("defectlib.studies.judging"),
