@@ -95,14 +95,15 @@ def benefits_more(table: pd.DataFrame) -> list[str]:
 
 
 def in_columns(table: pd.DataFrame | None) -> pd.DataFrame | None:
-    """:attr:`~defectlib.studies.ratios.Ratios.table` as text in %."""
+    """The table of :class:`~defectlib.studies.ratios.Ratios` or of its controls as text in %."""
     if table is None:
         return None
+    shares = {"relative (%)": table["relative"].map(_share)} if "relative" in table else {}
     columns = {
         "pairs": table["pairs"].map(str),
         "mIoU (%)": table["miou"].map(lambda miou: f"{100 * miou:.1f}"),
         "difference (points)": table.apply(points, axis=1),
-        "relative (%)": table["relative"].map(lambda share: "" if math.isnan(share) else f"{100 * share:+.1f}"),
+        **shares,
         "interval over": table["over"].where(table["difference"].notna(), ""),
     }
     return _like(pd.DataFrame(columns).rename_axis(index={"ratio": "ratio (%)"}), table)
@@ -147,6 +148,10 @@ def points(row: pd.Series, name: str = "difference") -> str:
         return ""
     span = "no interval" if math.isnan(low) else f"{low:+.1f}, {high:+.1f}"
     return f"{value:+.1f} [{span}]".replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _share(value: float) -> str:
+    return "" if math.isnan(value) else f"{100 * value:+.1f}"
 
 
 def _like(frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,6 @@ import pandas as pd
 
 from defectlib import metrics
 from defectlib.config import Data, Evaluation, RivalSynthesis, Synthesis
-from defectlib.studies.amounts import points
 from defectlib.studies.boost import counts
 from defectlib.studies.paired import Side, contrast, mious, of_chance, origin, prefixed, verdict
 from defectlib.studies.ratios import pool, real_images
@@ -111,18 +110,3 @@ def verdicts(table: pd.DataFrame) -> list[str]:
         words = ("it is better without", "augmentation is missed") if name == BARE else ("it helps", "it hurts")
         said.append(f"{name}: {verdict(row, *words)}")
     return [*said, of_chance(table)]
-
-
-def in_columns(table: pd.DataFrame | None) -> pd.DataFrame | None:
-    """:attr:`Controls.table` as text in %."""
-    if table is None:
-        return None
-    columns = {
-        "pairs": table["pairs"].map(str),
-        "mIoU (%)": table["miou"].map(lambda miou: f"{100 * miou:.1f}"),
-        "difference (points)": table.apply(points, axis=1),
-        "interval over": table["over"].where(table["difference"].notna(), ""),
-    }
-    frame = pd.DataFrame(columns)
-    frame.attrs = dict(table.attrs)
-    return frame

@@ -14,7 +14,7 @@ from defectlib.data.loading import load_train
 from defectlib.errors import UserError
 from defectlib.profiles import ControlBudget, load_profile
 from defectlib.report import tables
-from defectlib.studies import controls, plans
+from defectlib.studies import amounts, controls, plans
 from defectlib.studies.controls import BARE, REAL, Controls
 from defectlib.studies.ratios import Ratios, pool
 from defectlib.studies.rivals import Rivals
@@ -105,8 +105,8 @@ def test_a_real_run_agrees_with_its_artifacts(run, nothing_runs, tmp_path):
     about = kept.attrs["provenance"]
     assert (about["product"], about["model"], about["pairs"], about["seeds"]) == ("softgel", "UNet", 5, [0])
     assert set(about["synthetic"]) == set(table.index[2:])
-    pd.testing.assert_frame_equal(controls.in_columns(kept), controls.in_columns(table))
-    assert controls.in_columns(None) is None
+    pd.testing.assert_frame_equal(amounts.in_columns(kept), amounts.in_columns(table))
+    assert amounts.in_columns(None) is None
 
 
 def test_every_arm_gets_a_sentence():
