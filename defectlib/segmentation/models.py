@@ -82,7 +82,7 @@ _SPECS = (
     ModelSpec("Bise", "CNN", _bisenet, min_side=128, auxiliary=1.0),
     ModelSpec("V-T", "Transformer", ViTSegmenter, min_side=256),
     ModelSpec("M-B0", "Transformer", _segformer, min_side=128),
-    ModelSpec("M2F", "Transformer", Mask2Former, min_side=128),
+    ModelSpec("M2F", "Transformer", Mask2Former, min_side=96),
 )
 MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in _SPECS}
 """The baselines, in the order of the paper's Table 2."""
