@@ -119,6 +119,27 @@ def agreement_curve(table: pd.DataFrame, remark: str) -> Figure:
     return figure
 
 
+def difference_interval(table: pd.DataFrame) -> Figure:
+    """What synthetic data changed: difference in mIoU with its 95 % interval, one line for each product and model.
+
+    An interval right of the zero line is a gain, left of it a loss; one that crosses it tells neither (grey).
+
+    Args:
+        table: Columns ``product``, ``model`` and ``difference``, ``difference_low``, ``difference_high`` (fractions).
+    """
+    figure, ((axes,),) = panels(1, 1, _NARROW, 0.9 + 0.27 * len(table))
+    for place, row in enumerate(table.itertuples()):
+        low, high = _PERCENT * row.difference_low, _PERCENT * row.difference_high
+        colour = SERIES_COLOURS[0] if low > 0 else SERIES_COLOURS[1] if high < 0 else "#808080"
+        axes.plot([low, high], [place, place], color=colour, lw=2.2, solid_capstyle="butt")
+        axes.plot(_PERCENT * row.difference, place, "o", color=colour)
+    axes.axvline(0, color=INK, lw=0.8)
+    axes.set_yticks(range(len(table)), [f"{row.product}, {row.model}" for row in table.itertuples()])
+    axes.set(ylim=(len(table) - 0.5, -0.5), xlabel="difference in mIoU with synthetic data (points), 95 % interval")
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
+    return figure
+
+
 def learning_curve(
     losses: Mapping[str, pd.DataFrame], label: str = "loss (weighted mean squared error)", title: str = "net"
 ) -> Figure:

@@ -32,6 +32,16 @@ def curve():
     )
 
 
+@pytest.fixture
+def boost():
+    rows = [("softgel", "UNet", 0.03), ("softgel", "DL", -0.05), ("twill", "UNet", 0.001), ("twill", "DL", 0.04)]
+    table = pd.DataFrame(rows, columns=["product", "model", "difference"])
+    table["real"], table["synthetic"] = 0.6, 0.6 + table["difference"]
+    for name in ("real", "synthetic", "difference"):
+        table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.02, table[name] + 0.02
+    return table
+
+
 def save(figure):
     content = io.BytesIO()
     figure.savefig(content, format="png")
@@ -67,6 +77,17 @@ def test_fidelity_diversity_labels_every_point(curve):
     assert [t.get_text() for t in axes.get_legend().texts] == ["two stages, by u", "training images", "SinGAN"]
     cross = axes.lines[1]
     assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (0.07, 0.15)
+
+
+def test_differences_are_coloured_by_what_their_interval_says(boost):
+    (axes,) = save(charts.difference_interval(boost)).axes
+    spans = [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_linewidth() > 2]
+    assert [tuple(np.round(line.get_xdata(), 6)) for line in spans] == [(1, 5), (-7, -3), (-1.9, 2.1), (2, 6)]
+    gain, loss = to_rgb(style.SERIES_COLOURS[0]), to_rgb(style.SERIES_COLOURS[1])
+    assert [to_rgb(line.get_color()) for line in spans] == [gain, loss, to_rgb("#808080"), gain]
+    assert axes.get_yticklabels()[0].get_text() == "softgel, UNet"
+    assert axes.yaxis_inverted()
+    assert [axes.xaxis.get_major_formatter()(x, 0) for x in (-2, 0, 2)] == ["-2", "0", "+2"]
 
 
 def test_learning_curve_smooths_without_moving_the_level():
