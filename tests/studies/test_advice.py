@@ -119,7 +119,7 @@ def shares(shown: float) -> pd.DataFrame:
 def test_a_type_that_the_pairs_leave_out(synthesis):
     assert advice.after(pairs(0), shares(0.3), NEW, synthesis) == [
         "type 'pit': 0 pairs of 100 with it, where 30% of the training crops show it (less than half as often: "
-        "binomial test, p = 9e-08); raise own.large.steps (now 1200) and own.small.steps (now 1000) in a profile of "
+        "binomial test, p = 9e-08); raise own.large.steps (now 900) and own.small.steps (now 750) in a profile of "
         "your own (--profile FILE.yaml), or add images that show it"
     ]
 
