@@ -1,4 +1,4 @@
-"""How long something takes, told fairly: with the device waited for, and on as many threads as asked."""
+"""How long work takes, told fairly: with the device waited for, on as many threads as asked; and how much it is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 
 def clocked(work: Callable[[], object], device: torch.device) -> float:
@@ -37,3 +39,11 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def counted(work: Callable[[], object]) -> int:
+    """Floating-point operations of ``work``, which is done once, without gradients: a multiply-add is two of them."""
+    # The fused attention kernel of CPUs is not one that torch counts; its products, one by one, are.
+    with torch.no_grad(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        work()
+    return counter.get_total_flops()

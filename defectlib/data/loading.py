@@ -33,6 +33,11 @@ class Dataset:
     product: str
     groups: dict[str, str]
 
+    @property
+    def eval_groups(self) -> list[str]:
+        """The group of each held-out sample, in order."""
+        return [self.groups[sample.key] for sample in self.eval]
+
 
 def load(data: config.Data) -> Dataset:
     """Both sides of ``data``.

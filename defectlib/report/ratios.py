@@ -55,9 +55,9 @@ def figure8(paper: pd.DataFrame, record: pd.DataFrame | None = None, run: pd.Dat
     for (axes, *_), table in zip(grid[1:], ours.values(), strict=True):
         axes.set_ylabel("improvement in IoU (%),\nover defect types")
         axes.set_ylim(*_reach(table))
-    for (name, table), row in zip(ours.items(), grid[1:], strict=True):
+    for table, row in zip(ours.values(), grid[1:], strict=True):
         for model, axes in zip(models, row, strict=True):
-            _count_beyond(axes, _of_model(table, model), order, _COLOURS[name])
+            _count_beyond(axes, _of_model(table, model), order)
     figure.supxlabel("synthetic pairs, in % of the real images", fontsize=9)
     return figure
 
@@ -211,7 +211,7 @@ def _reach(table: pd.DataFrame) -> tuple[float, float]:
     return min(ends) - room, max(ends) + room
 
 
-def _count_beyond(axes: Axes, rows: pd.DataFrame, order: list[int], colour: str) -> None:
+def _count_beyond(axes: Axes, rows: pd.DataFrame, order: list[int]) -> None:
     low, high = axes.get_ylim()
     for ratio, values in rows.groupby("ratio")["relative"]:
         for beyond, arrow, place, align in ((values > high, "▲", high, "top"), (values < low, "▼", low, "bottom")):

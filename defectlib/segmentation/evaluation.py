@@ -55,7 +55,7 @@ def run(settings: Evaluation, inputs: Mapping[str, Path], out: Path) -> None:
     model = load(inputs["segmenter"]).to(configure(settings.segmenter.device))
     data = loading.load(settings.segmenter.data)
     judged = judge(model, data.eval, len(data.classes) + 1, settings.segmenter.crop)
-    groups = [data.groups.get(sample.key, sample.key) for sample in data.eval]
+    groups = data.eval_groups
     summary = {
         "model": settings.segmenter.model,
         "parameters": parameter_count(model),

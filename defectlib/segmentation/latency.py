@@ -14,11 +14,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from defectlib import runtime
-from defectlib.clock import accelerator, clocked, threads
+from defectlib.clock import accelerator, clocked, counted, threads
 from defectlib.config import SegmenterTiming
 from defectlib.data.loading import load_train
 from defectlib.device import configure
@@ -110,10 +108,8 @@ def cost(model: Segmenter, image: torch.Tensor) -> dict[str, int]:
         ``parameters``: scalars that are read, so without those of heads that only serve training.
         ``multiply_adds``: of convolutions and matrix products, which is what papers count; element-wise work is not.
     """
-    # The fused attention kernel of CPUs is not one that torch counts; its products, one by one, are.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        model(image)
-    return {"parameters": optimise.parameters_read(model, image), "multiply_adds": counter.get_total_flops() // 2}
+    multiply_adds = counted(lambda: model(image)) // 2
+    return {"parameters": optimise.parameters_read(model, image), "multiply_adds": multiply_adds}
 
 
 def _ways(model: Segmenter, image: torch.Tensor, settings: SegmenterTiming, device: torch.device) -> dict[str, Way]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from defectlib.data.loading import load, load_eval
 from defectlib.data.sample import Sample
 from defectlib.store import provenance
 from defectlib.studies.boost import class_iou, counts, defects
+from defectlib.studies.paired import mious
 from defectlib.studies.study import Study
 
 Cell = tuple[str, str]
@@ -50,6 +52,7 @@ class Baselines(Study):
 
     # What was found -------------------------------------------------------------------------------------------------
 
+    @cached_property
     def table(self) -> pd.DataFrame:
         """Index ``product``, ``model``; fractions in [0, 1].
 
@@ -61,14 +64,14 @@ class Baselines(Study):
         return pd.DataFrame.from_dict(rows, orient="index").set_axis(_index(rows, "model"))
 
     def _row(self, data: Data, stages: tuple[Evaluation, ...]) -> dict[str, float | int | bool]:
-        groups = self._groups(data)
-        each = [metrics.miou(counts(self, (stage,))) for stage in stages]
+        groups = load(data).eval_groups
+        each = mious(self, stages)
         summed = counts(self, stages)
         low, high = metrics.bootstrap(summed, groups)
         rates = self._rates(data, stages)
         return {
-            "miou": float(np.mean(each)),
-            "spread": float(np.std(each, ddof=1)) if len(each) > 1 else float("nan"),
+            "miou": float(each.mean()),
+            "spread": float(each.std(ddof=1)) if len(each) > 1 else float("nan"),
             "low": low,
             "high": high,
             "background_only": metrics.background_only(summed),
@@ -80,12 +83,9 @@ class Baselines(Study):
         }
 
     def _rates(self, data: Data, stages: tuple[Evaluation, ...]) -> dict[tuple[str, str], float]:
-        found = detection.rates(defects(self, stages), load(data).classes, self._groups(data))
-        return {(rate.measure, rate.of): rate.value for rate in found}
-
-    def _groups(self, data: Data) -> list[str]:
         dataset = load(data)
-        return [dataset.groups[sample.key] for sample in dataset.eval]
+        found = detection.rates(defects(self, stages), dataset.classes, dataset.eval_groups)
+        return {(rate.measure, rate.of): rate.value for rate in found}
 
     def classes(self) -> pd.DataFrame:
         """IoU of every class behind each cell: index ``product``, ``model``, ``class``; column ``iou`` in [0, 1]."""
@@ -111,7 +111,7 @@ class Baselines(Study):
         rows = {cell: row for cell, row in found.items() if row is not None}
         if not rows:
             return None
-        values = 100 * self.table()["miou"].loc[list(rows)]
+        values = 100 * self.table["miou"].loc[list(rows)]
         names = [(*row, cell[1]) for cell, row in rows.items()]
         index = pd.MultiIndex.from_tuples(names, names=["dataset", "product", "model"])
         wide = values.set_axis(index).unstack("model")
@@ -120,7 +120,7 @@ class Baselines(Study):
 
     def not_better(self) -> list[Cell]:
         """Where the mean over seeds is no better than seeing no defect at all."""
-        table = self.table()
+        table = self.table
         return list(table.index[table["miou"] <= table["background_only"]])
 
     def losses(self) -> dict[Cell, pd.DataFrame]:
@@ -152,7 +152,7 @@ class Baselines(Study):
         settings = last.segmenter
         origin = {"profile": self.profile.name, "seeds": list(self.profile.seeds), "steps": settings.steps}
         known = provenance(last) | origin
-        return {f"{self.record_name}": (self.table(), known), f"{self.record_name}_classes": (self.classes(), known)}
+        return {f"{self.record_name}": (self.table, known), f"{self.record_name}_classes": (self.classes(), known)}
 
     @property
     def record_name(self) -> str:

@@ -43,7 +43,7 @@ def compare(study: Study, comparison: Comparison) -> dict[str, float | int]:
         ``seeds``.
     """
     dataset = load(comparison.data)
-    groups = [dataset.groups[sample.key] for sample in dataset.eval]
+    groups = dataset.eval_groups
     without, with_synthetic = (counts(study, side) for side in (comparison.without, comparison.with_synthetic))
     real, both = metrics.miou(without), metrics.miou(with_synthetic)
     return {
@@ -68,7 +68,7 @@ def compare_defects(study: Study, comparison: Comparison) -> pd.DataFrame:
         :func:`compare`. The last row is the share of the true background's pixels that are flagged.
     """
     dataset = load(comparison.data)
-    groups = [dataset.groups[sample.key] for sample in dataset.eval]
+    groups = dataset.eval_groups
     sides = (comparison.without, comparison.with_synthetic)
     without, both = (defects(study, side) for side in sides)
     columns = {

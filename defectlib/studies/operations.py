@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
+from defectlib.clock import counted
 from defectlib.config import Net
 from defectlib.data.encode import channels
 from defectlib.defectgen.denoiser import build_denoiser
@@ -35,11 +32,3 @@ def of_segmenter(name: str, defect_types: int, side: int, *, training: bool) -> 
         return counted(lambda: model.eval()(torch.zeros(1, 3, side, side)))
     # One image alone is too few for batch normalisation.
     return counted(lambda: model.train().heads(torch.zeros(2, 3, side, side))) // 2
-
-
-def counted(work: Callable[[], object]) -> int:
-    """Of ``work``, which is done once, without gradients."""
-    # The fused attention kernel of CPUs is not one that torch counts; its products, one by one, are.
-    with torch.no_grad(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        work()
-    return counter.get_total_flops()

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from defectlib import metrics
-from defectlib.config import Data, Evaluation
+from defectlib.config import Evaluation
 from defectlib.data.loading import load
 from defectlib.store import read_provenance
 from defectlib.studies.boost import counts
@@ -69,7 +69,7 @@ def t_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
 
 
 def _over_images(study: Study, sides: list[Side], signs: np.ndarray) -> tuple[float, float, str]:
-    groups = held_out(sides[0][0].segmenter.data)
+    groups = load(sides[0][0].segmenter.data).eval_groups
     seeds = len(sides[0])
     arms = [counts(study, (stage,)) for side in sides for stage in side]
     if any(not np.array_equal(arm.sum(axis=2), arms[0].sum(axis=2)) for arm in arms):
@@ -86,12 +86,6 @@ def _over_images(study: Study, sides: list[Side], signs: np.ndarray) -> tuple[fl
         low = high = math.nan
     images = f"{kinds} held-out images" if kinds == len(groups) else f"{kinds} groups of held-out images"
     return float(low), float(high), f"{images}, {seeds} seed{'s' * (seeds > 1)}"
-
-
-def held_out(data: Data) -> list[str]:
-    """The group of each held-out image."""
-    dataset = load(data)
-    return [dataset.groups[sample.key] for sample in dataset.eval]
 
 
 def prefixed(name: str, found: Mapping[str, Any]) -> dict[str, float]:

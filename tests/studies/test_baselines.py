@@ -38,7 +38,7 @@ def test_a_cell_is_the_mean_over_seeds_with_their_standard_deviation(smoke, tmp_
     tally = np.zeros((6, 3), np.int64)
     tally[0], tally[1] = (1, 1, 2), (3, 2, 1)  # one image with two false alarms; two of three scratches found
     build(study, lambda seed: np.stack([image_counts(*hits[seed])] * 6), lambda seed: np.stack([tally] * 6))
-    row = study.table().loc["softgel", "UNet"]
+    row = study.table.loc["softgel", "UNet"]
     each = [(80 / (90 + 5) + 5 / (10 + 10)) / 2, (70 / (90 + 3) + 7 / (10 + 20)) / 2]
     assert row["miou"] == pytest.approx(np.mean(each))
     assert row["spread"] == pytest.approx(np.std(each, ddof=1))
@@ -53,7 +53,7 @@ def test_a_cell_is_the_mean_over_seeds_with_their_standard_deviation(smoke, tmp_
 def test_one_seed_has_no_spread(smoke, tmp_path, nothing_runs):
     study = study_of(smoke, tmp_path)
     build(study, lambda seed: np.stack([image_counts(80, 5)] * 6), lambda seed: np.ones((6, 6, 3), np.int64))
-    assert np.isnan(study.table()["spread"].iloc[0])
+    assert np.isnan(study.table["spread"].iloc[0])
 
 
 def test_what_is_no_better_than_seeing_nothing_is_named(smoke, tmp_path, nothing_runs):
@@ -74,7 +74,7 @@ def test_the_same_cells_as_other_studies_ask_for(smoke, tmp_path):
 
 def test_a_real_run(smoke, tmp_path):
     study = study_of(smoke, tmp_path, models=("UNet", "PSP"))
-    table, classes = study.table(), study.classes()
+    table, classes = study.table, study.classes()
     assert list(table.index) == [("softgel", "UNet"), ("softgel", "PSP")]
     present = classes.xs("UNet", level="model")["iou"].dropna()
     assert table.loc[("softgel", "UNet"), "miou"] == pytest.approx(present.mean())
@@ -104,7 +104,7 @@ def test_the_record_is_the_table_and_the_classes(smoke, tmp_path):
     records = study.records()
     assert list(records) == ["baselines_32px", "baselines_32px_classes"]
     table, origin = records["baselines_32px"]
-    pd.testing.assert_frame_equal(table, study.table())
+    pd.testing.assert_frame_equal(table, study.table)
     assert (origin["profile"], origin["seeds"], origin["steps"]) == ("smoke", [0], 3)
 
 

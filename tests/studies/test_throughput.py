@@ -7,7 +7,9 @@ import json
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from defectlib.clock import counted
 from defectlib.config import LargeNet, SmallNet
 from defectlib.data.encode import channels, encode, stack
 from defectlib.data.loading import load_train
@@ -28,15 +30,15 @@ def timed(smoke, store):
 
 def test_operations_of_a_convolution_are_two_for_each_multiply_add():
     layer = nn.Conv2d(3, 5, 3, padding=1)
-    found = operations.counted(lambda: layer(torch.zeros(2, 3, 8, 16)))
+    found = counted(lambda: layer(torch.zeros(2, 3, 8, 16)))
     assert found == 2 * 2 * (8 * 16) * 5 * 3 * 3 * 3
 
 
 def test_three_forward_passes_are_what_torch_counts_of_a_step_without_grouped_convolutions():
     layers = nn.Sequential(*(nn.Conv2d(8, 8, 3, padding=1) for _ in range(40)))
     images = torch.zeros(1, 8, 16, 16)
-    forward = operations.counted(lambda: layers(images))
-    with operations.FlopCounterMode(display=False) as counter:
+    forward = counted(lambda: layers(images))
+    with FlopCounterMode(display=False) as counter:
         layers(images).sum().backward()
     # The first layer has no gradient of its input.
     assert counter.get_total_flops() == pytest.approx(operations.OF_A_STEP * forward - forward / 40)
@@ -47,7 +49,7 @@ def test_attention_is_counted():
         return nn.functional.scaled_dot_product_attention(query, key, value)
 
     tensors = [torch.zeros(1, 1, 10, 4) for _ in range(3)]
-    assert operations.counted(lambda: attend(*tensors)) == 2 * 2 * 10 * 10 * 4
+    assert counted(lambda: attend(*tensors)) == 2 * 2 * 10 * 10 * 4
 
 
 @pytest.mark.parametrize("net", [LargeNet(channels=(8, 16), attention=(1,)), SmallNet(receptive_field=17, channels=8)])
@@ -56,7 +58,7 @@ def test_a_net_that_is_never_filled_has_the_operations_of_a_real_one(net):
     found = operations.of_denoiser(net, 3, 32)
     assert torch.equal(before, torch.get_rng_state())
     real = training.build_denoiser(net, channels(3), 0)
-    assert found == operations.counted(lambda: real(torch.zeros(1, channels(3), 32, 32), 0)) > 0
+    assert found == counted(lambda: real(torch.zeros(1, channels(3), 32, 32), 0)) > 0
 
 
 def test_training_heads_are_counted_in_steps_alone():
