@@ -462,13 +462,14 @@ class SegmenterTraining(Stage):
     """A baseline trained on real images, and on synthetic ones too where ``synthetic`` says so."""
 
     stage: ClassVar[str] = "segmenter"
+    version: ClassVar[int] = 2
     unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
 
     data: Data
     model: str  # one of `MODEL_NAMES`
     synthetic: Pairs | None = None
     pairs: int | None = Field(None, ge=1)  # the first so many of the synthetic ones; None: all of them
-    augmented: bool = True  # images are shifted, flipped, turned and lit differently each time
+    augmented: bool = True  # images are shifted, mirrored and lit a little differently each time
     steps: int = Field(ge=1)
     batch: int = Field(8, ge=2)  # one image is too few for batch normalisation
     crop: int | None = Field(None, ge=32)  # pixels a side of random training crops; None trains on whole images

@@ -1,4 +1,8 @@
-"""Augmentation of image–mask pairs, exact for the mask: every operation moves whole pixels or leaves them in place."""
+"""Augmentation of image–mask pairs, exact for the mask: every operation moves whole pixels or leaves them in place.
+
+It stays close to what a fixed camera under a fixed lamp can see. Images are never turned or put upside down: under light
+from one side that makes a dent of a bump, and a short training pays for views that never come.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,8 @@ from defectlib.errors import UserError
 
 SHIFT = 1 / 16
 """Greatest shift of a whole image, as a fraction of its side; what enters is reflected, in image and mask alike."""
-CONTRAST = 0.2
-BRIGHTNESS = 25.5
+CONTRAST = 0.05
+BRIGHTNESS = 6.4
 """Greatest change of contrast (a fraction) and of brightness (in the units of the pixels, 0..255)."""
 
 
@@ -30,12 +34,12 @@ def reflected(index: torch.Tensor, length: int) -> torch.Tensor:
 def augment(
     image: torch.Tensor, mask: torch.Tensor, crop: int | None, focus: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One random view of one pair: a crop or a small shift, flips, quarter turns, brightness and contrast.
+    """One random view of one pair: a crop or a small shift, mirrored or not, with other brightness and contrast.
 
     Args:
         image: uint8 (3, H, W).
         mask: uint8 (H, W).
-        crop: Side of the view in pixels; None keeps the whole image (and turns it only if it is square).
+        crop: Side of the view in pixels; None keeps the whole image.
         focus: A class of the mask. Every other crop is placed to contain a pixel of it; 0 places all at random.
         generator: The only source of chance; on the CPU, wherever the pair is.
 
@@ -44,11 +48,8 @@ def augment(
     """
     top, left, height, width = _place(mask, crop, focus, generator)
     image, mask = window(image, top, left, height, width), window(mask, top, left, height, width)
-    for axis in (-1, -2):
-        if _integer(2, generator):
-            image, mask = image.flip(axis), mask.flip(axis)
-    if height == width and _integer(2, generator):
-        image, mask = image.transpose(-1, -2), mask.transpose(-1, -2)
+    if _integer(2, generator):
+        image, mask = image.flip(-1), mask.flip(-1)
     contrast, brightness = (2 * torch.rand(2, generator=generator) - 1).tolist()
     image = image.float()
     mean = image.mean()
