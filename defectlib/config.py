@@ -501,6 +501,13 @@ class Evaluation(Stage):
     version: ClassVar[int] = 2
 
     segmenter: SegmenterTraining
+    native: bool = False  # compared at the size of the published masks, not at that to which images were squashed
+
+    @model_validator(mode="after")
+    def _was_squashed(self) -> Evaluation:
+        if self.native and not isinstance(self.segmenter.data, PublishedData):
+            raise UserError("setting 'native' is for published datasets: no others are squashed")
+        return self
 
 
 class SegmenterTiming(Stage):

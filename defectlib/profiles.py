@@ -30,6 +30,7 @@ from defectlib.config import (
     LrSchedule,
     Net,
     OracleTraining,
+    PublishedData,
     ReleasedFidelity,
     ReleasedSynthesis,
     RivalFidelity,
@@ -346,7 +347,7 @@ class Profile(Settings):
             "seed": seed,
             **self.machine,
         }
-        return Evaluation(segmenter=parse(SegmenterTraining, values))
+        return Evaluation(segmenter=parse(SegmenterTraining, values), native=isinstance(data, PublishedData))
 
     def segmenter_timing(self, product: str) -> SegmenterTiming:
         """The latency of the baselines on this machine, for an image of a product."""

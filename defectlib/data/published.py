@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 
@@ -43,6 +44,17 @@ def read_published(data: config.PublishedData) -> tuple[tuple[Sample, ...], tupl
     split = publishers_split(chosen) or first_shots(table, data.classes, data.shots)
     train, held = ([samples[key] for key in side if key in samples] for side in (split.train, split.eval))
     return tuple(train), tuple(held), {sample.key: groups[sample.key] for sample in (*train, *held)}
+
+
+def native_masks(data: config.PublishedData, samples: Iterable[Sample]) -> Iterator[np.ndarray]:
+    """The masks of some of ``data``'s samples, uint8 (H, W), at the size at which they were published.
+
+    Raises:
+        UserError: A file has been removed or damaged since the samples were read.
+    """
+    source = open_source(data.dataset, runtime.data_home() / data.dataset)
+    by_key = {row.key: row for row in labelled_rows(source, data.product)}
+    return (source.mask(by_key[sample.key]) for sample in samples)
 
 
 def _seen(source: Source, row: Row, size: int) -> tuple[Sample, np.ndarray]:

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from defectlib import detection, metrics, runtime
 from defectlib.config import Evaluation
 from defectlib.data import loading
+from defectlib.data.published import native_masks
 from defectlib.data.sample import Sample
 from defectlib.device import configure
 from defectlib.segmentation.augment import window
@@ -54,7 +56,8 @@ def run(settings: Evaluation, inputs: Mapping[str, Path], out: Path) -> None:
     """
     model = load(inputs["segmenter"]).to(configure(settings.segmenter.device))
     data = loading.load(settings.segmenter.data)
-    judged = judge(model, data.eval, len(data.classes) + 1, settings.segmenter.crop)
+    natives = native_masks(settings.segmenter.data, data.eval) if settings.native else None
+    judged = judge(model, data.eval, len(data.classes) + 1, settings.segmenter.crop, natives)
     groups = data.eval_groups
     summary = {
         "model": settings.segmenter.model,
@@ -71,7 +74,13 @@ def run(settings: Evaluation, inputs: Mapping[str, Path], out: Path) -> None:
     write_atomically(out / SUMMARY, json.dumps(summary, indent=1))
 
 
-def judge(model: Segmenter, samples: Sequence[Sample], classes: int, crop: int | None = None) -> Judged:
+def judge(
+    model: Segmenter,
+    samples: Sequence[Sample],
+    classes: int,
+    crop: int | None = None,
+    natives: Iterator[np.ndarray] | None = None,
+) -> Judged:
     """Show ``samples`` to ``model`` and compare batch by batch; no more predictions are kept than will be shown.
 
     Args:
@@ -79,17 +88,28 @@ def judge(model: Segmenter, samples: Sequence[Sample], classes: int, crop: int |
         samples: Their sizes may differ.
         classes: K + 1, background included.
         crop: See :func:`predict`.
+        natives: The masks uint8 (H, W) to compare with, where those of ``samples`` are at another size than they were
+            published: logits are brought to their size bilinearly. What is shown stays as large as the samples.
     """
     counts, defects = [np.zeros((0, classes, classes), np.int64)], [np.zeros((0, classes, 3), np.int64)]
     shown: list[np.ndarray] = []
     masks = (sample.mask for sample in samples)
-    for preds in _predicted(model, [sample.image for sample in samples], crop):
-        target = np.stack(list(islice(masks, len(preds))))
-        counts.append(image_confusions(torch.from_numpy(target).to(preds.device), preds, classes).cpu().numpy())
-        seen = preds.cpu().numpy()
-        defects.append(np.stack([detection.tally(*pair, classes) for pair in zip(target, seen, strict=True)]))
-        shown += list(seen[: SHOWN - len(shown)])
+    for logits in _logits(model, [sample.image for sample in samples], crop):
+        seen = _classes(logits)
+        pairs = _at_native_size(logits, natives) if natives else [(np.stack(list(islice(masks, len(seen)))), seen)]
+        for target, preds in pairs:
+            counts.append(image_confusions(torch.from_numpy(target).to(preds.device), preds, classes).cpu().numpy())
+            found = zip(target, preds.cpu().numpy(), strict=True)
+            defects.append(np.stack([detection.tally(*pair, classes) for pair in found]))
+        shown += list(seen[: SHOWN - len(shown)].cpu().numpy())
     return Judged(np.concatenate(counts), np.concatenate(defects), shown)
+
+
+def _at_native_size(logits: torch.Tensor, natives: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Target and prediction, uint8 (1, H, W) each, of every image of a batch at its mask's own size."""
+    for one, target in zip(logits, natives, strict=False):  # the batch is exhausted first: no mask is lost
+        enlarged = functional.interpolate(one[None], target.shape, mode="bilinear", align_corners=False)
+        yield target[None], _classes(enlarged)
 
 
 def summarise(counts: np.ndarray, groups: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
@@ -128,19 +148,23 @@ def predict(model: Segmenter, images: Sequence[np.ndarray], crop: int | None = N
     Returns:
         Masks uint8 (H, W), one per image.
     """
-    return [pred for preds in _predicted(model, images, crop) for pred in preds.cpu().numpy()]
+    return [pred for logits in _logits(model, images, crop) for pred in _classes(logits).cpu().numpy()]
+
+
+def _classes(logits: torch.Tensor) -> torch.Tensor:
+    """The class of every pixel, uint8 (N, H, W), of logits (N, K + 1, H, W)."""
+    return logits.argmax(dim=1).to(torch.uint8)
 
 
 @torch.inference_mode()
-def _predicted(model: Segmenter, images: Sequence[np.ndarray], crop: int | None) -> Iterator[torch.Tensor]:
-    """Masks uint8 (n, H, W), on the model's device, of consecutive images of one size, as many as fit a batch."""
+def _logits(model: Segmenter, images: Sequence[np.ndarray], crop: int | None) -> Iterator[torch.Tensor]:
+    """Logits (n, K + 1, H, W), on the model's device, of consecutive images of one size, as many as fit a batch."""
     with runtime.progress(len(images), "evaluating", unit="image") as bar:
         for _, same_size in groupby(images, key=np.shape):
             members = list(same_size)
             for batch in runtime.batches(len(members), BATCH if crop is None else 1):
                 x = _to_device(members[batch.start : batch.stop], model)
-                logits = model(x) if crop is None else sliding_logits(model, x[0], crop)[None]
-                yield logits.argmax(dim=1).to(torch.uint8)
+                yield model(x) if crop is None else sliding_logits(model, x[0], crop)[None]
                 bar.update(len(batch))
 
 

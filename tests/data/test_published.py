@@ -107,5 +107,13 @@ def test_the_command_line_trains_on_it(home, monkeypatch, capsys):
     status, out, err = run(monkeypatch, capsys, *command)
     assert status == 0, err
     assert "on 20 held-out images" in out
-    summary = json.loads(next((home / "store" / "evaluation").rglob("summary.json")).read_text())
-    assert summary["images"] == 20
+    summary = next((home / "store" / "evaluation").rglob("summary.json"))
+    assert json.loads(summary.read_text())["images"] == 20
+    counts = np.load(summary.with_name("counts.npy"), allow_pickle=False)
+    assert (counts.sum(axis=(1, 2)) == 30 * 40).all()  # compared at the size of the published masks
+
+
+def test_only_published_data_are_squashed():
+    segmenter = load_profile("smoke").evaluation(load_profile("smoke").data("softgel"), "UNet").segmenter
+    said = "setting 'native' is for published datasets: no others are squashed"
+    assert message(config.Evaluation, segmenter=segmenter, native=True) == said

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from defectlib import detection, metrics
 from defectlib.config import EmbeddedData, Evaluation, SegmenterTraining
@@ -92,14 +93,33 @@ def test_judging_batch_by_batch_gives_what_all_predictions_together_give(crop):
         np.testing.assert_array_equal(kept, pred)
 
 
+def test_squashed_images_are_compared_at_the_size_of_their_published_masks():
+    model, types = pixelwise(), ("scratch", "stain", "pit")
+    draw = np.random.default_rng(0)
+    natives = [draw.integers(0, 4, size).astype(np.uint8) for size in [(48, 80)] * 18 + [(64, 32), (20, 20)]]
+    samples = [
+        Sample(str(i), image(32, 32, i), np.zeros((32, 32), np.uint8), types, "plate") for i in range(len(natives))
+    ]
+    judged = evaluation.judge(model, samples, 4, natives=iter(natives))
+    assert [int(counts.sum()) for counts in judged.counts] == [mask.size for mask in natives]
+    for sample, mask, counts, defects in zip(samples, natives, judged.counts, judged.defects, strict=True):
+        x = torch.from_numpy(sample.image).movedim(-1, 0)[None]
+        with torch.inference_mode():
+            logits = functional.interpolate(model(x), mask.shape, mode="bilinear", align_corners=False)
+        pred = logits[0].argmax(dim=0).numpy().astype(np.uint8)
+        np.testing.assert_array_equal(counts, metrics.confusion(mask, pred, 4))
+        np.testing.assert_array_equal(defects, detection.tally(mask, pred, 4))
+    assert {pred.shape for pred in judged.shown} == {(32, 32)}
+
+
 def test_judging_nothing_gives_counts_of_no_image():
     judged = evaluation.judge(pixelwise(), [], 4)
     assert (judged.counts.shape, judged.defects.shape, judged.shown) == ((0, 4, 4), (0, 4, 3), [])
 
 
 def test_predicting_leaves_the_callers_gradients_on():
-    steps = evaluation._predicted(pixelwise(), [image(16, 16)] * 40, None)
-    assert next(steps).shape == (evaluation.BATCH, 16, 16)
+    steps = evaluation._logits(pixelwise(), [image(16, 16)] * 40, None)
+    assert next(steps).shape == (evaluation.BATCH, 4, 16, 16)
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
 
