@@ -68,9 +68,17 @@ def _presence(name: str, root: Path) -> str:
         source = open_source(name, root)
     except UserError as error:
         return f"cannot be used: {error}"
-    products = f"{len(source.classes)} of {len(source.manifest.products)} products"
+    products = _products(source)
     faults = f"; {_plural(len(source.faults), 'fault')}, see `defectlib data verify {name}`" if source.faults else ""
     return f"here: {len(source.table)} images, {products}{faults}"
+
+
+def _products(source: Source) -> str:
+    """How many products of a dataset are there, and how many that `defectlib sample --release` laid beside them."""
+    own = [product for product in source.classes if product in source.manifest.products]
+    made = len(source.classes) - len(own)
+    parts = [f"{len(own)} of {len(source.manifest.products)} products"] if own or not made else []
+    return " and ".join(parts + ([f"{_plural(made, 'product')} of a synthetic release"] if made else []))
 
 
 @app.command("stats")
@@ -99,6 +107,9 @@ def stats_command(name: Name, root: Root = None, as_json: AsJson = False) -> Non
 def _in_words(source: Source, total: Counts) -> str:
     manifest = source.manifest
     missing = [product for product in manifest.products if product not in source.classes]
+    if len(missing) == len(manifest.products):
+        found = f"{_products(source)}, {_plural(total.synthetic, 'pair')} with a defect"
+        return "\n".join([f"{found}; nothing of {manifest.title} itself is here.", *source.notes])
     lines = [
         f"{manifest.title}: {total.defective:,} defective of {_plural(total.images, 'image')}, "
         f"{_plural(total.types, 'defect type')}, "

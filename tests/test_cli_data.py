@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from defectlib.data import procedural
+from defectlib.data.hub import write_hub
 from defectlib.data.sources.manifest import names, read_manifest
 from defectlib.runtime import REPOSITORY
 from tests.data.miniatures import write_folder
@@ -65,6 +67,19 @@ def test_stats_counts_what_is_in_the_data_home(monkeypatch, capsys, home):
     status, out, _ = run(monkeypatch, capsys, "data", "stats", "mvtec_ad")
     assert "73 defect types" in out
     assert "Its publishers state 1,258 defective images." in out
+
+
+def test_a_release_alone_is_called_so_and_misses_none_of_the_papers_products(monkeypatch, capsys, tmp_path):
+    pairs = [procedural.sample("washer", "train", i, size=32) for i in range(3)]
+    write_hub(tmp_path / "defect_spectrum", {"washer": (pairs, {})})
+    monkeypatch.setenv("DEFECTLIB_DATA", str(tmp_path))
+    _, out, _ = run(monkeypatch, capsys, "data", "list")
+    assert "here: 3 images, 1 product of a synthetic release" in " ".join(out.split())
+    status, out, _ = run(monkeypatch, capsys, "data", "stats", "defect_spectrum")
+    assert status == 0
+    assert out.splitlines()[-1] == (
+        "1 product of a synthetic release, 3 pairs with a defect; nothing of Defect Spectrum itself is here."
+    )
 
 
 def test_stats_refuses_a_dataset_with_faults(monkeypatch, capsys, home):

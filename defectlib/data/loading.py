@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from defectlib import config
+from defectlib import config, runtime
 from defectlib.data import folder, procedural, twins, verify
 from defectlib.data.pixels import threaded
 from defectlib.data.published import read_published
@@ -187,17 +188,40 @@ def _kept(path: Path, root: Path) -> Split:
 def _made(path: Path, root: Path, shots: int | None, seed: int) -> Split:
     classes = folder.read_classes(root)
     index = folder.index(root)
-    table = class_table(twins.merge_twins(index), classes)
+    table, thumbnails = class_table(index, classes), twins.thumbnails_of(index)
+
+    def divided(within: float) -> Split:
+        merged = twins.merge_twins(table, thumbnails, within)
+        return by_group(merged, classes, seed=seed) if shots is None else first_shots(merged, classes, shots)
+
     try:
-        split = by_group(table, classes, seed=seed) if shots is None else first_shots(table, classes, shots)
-    except UserError as error:
-        given, left = index["group"].nunique(), table["group"].nunique()
-        if given == left:
+        split = divided(twins.GRAY_LEVELS)
+    except UserError as refused:
+        left, given = (frame["group"].nunique() for frame in (twins.merge_twins(table, thumbnails), table))
+        if left == given:
             raise
-        raise UserError(
-            f"{error}; images that look alike count as one group, which left {left} of {given}: where they show "
-            f'different parts, divide them yourself, {{"train": [KEY, ...], "eval": [KEY, ...]}} in '
-            f"{root / 'splits' / path.name}"
-        ) from error
+        split = _before_one_camera(divided, twins.fixed_camera_levels(thumbnails), root / "splits" / path.name)
+        if split is None:
+            raise UserError(
+                f"{refused}; images that look alike count as one group, which left {left} of {given}: where they show "
+                f'different parts, divide them yourself, {{"train": [KEY, ...], "eval": [KEY, ...]}} in '
+                f"{root / 'splits' / path.name}"
+            ) from refused
     split.write(path)
+    return split
+
+
+def _before_one_camera(divided: Callable[[float], Split], within: float, path: Path) -> Split | None:
+    """The split of images that are all alike, with only the nearly equal ones in one group; None if there is none."""
+    if within >= twins.GRAY_LEVELS:
+        return None
+    try:
+        split = divided(within)
+    except UserError:
+        return None
+    runtime.say(
+        "warning: the images are all alike, as before one fixed camera, so those count as one part that differ by at "
+        f"most {within:.2f} gray levels of 255; where more show one part, name it in groups.json, or divide them in "
+        f"{path}"
+    )
     return split

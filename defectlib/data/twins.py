@@ -15,6 +15,10 @@ from defectlib.data.pixels import read_image, threaded
 HASH_BITS = 6
 # ... and 32 x 32 gray thumbnails differ by at most this many gray levels of 255 on average.
 GRAY_LEVELS = 2.0
+# Before one fixed camera all images are alike, whatever part lies there. Then only two that differ by at most this
+# share of what any two differ by are one part.
+SHARE = 0.25
+_SAMPLE = 200  # images whose pairs tell by how much any two differ
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
@@ -28,17 +32,33 @@ def average_hash(thumbnails: np.ndarray) -> np.ndarray:
     return np.packbits(cells > cells.mean(axis=1, keepdims=True), axis=1).view(np.uint64).ravel()
 
 
-def near_duplicates(first: np.ndarray, second: np.ndarray) -> Iterator[tuple[float, int, int]]:
-    """Pairs (mean absolute difference in gray levels, i, j) of alike thumbnails, uint8 (N, 32, 32) and (M, 32, 32)."""
+def fixed_camera_levels(thumbnails: np.ndarray) -> float:
+    """By how many gray levels two images of one fixed camera may differ and still be one part.
+
+    Args:
+        thumbnails: uint8 (N, 32, 32), of all its images; two at least.
+    """
+    few = thumbnails[np.linspace(0, len(thumbnails) - 1, min(len(thumbnails), _SAMPLE)).astype(int)].astype(np.int16)
+    apart = [np.abs(few[i + 1 :] - few[i]).mean(axis=(1, 2)) for i in range(len(few) - 1)]
+    return SHARE * float(np.median(np.concatenate(apart)))
+
+
+def near_duplicates(
+    first: np.ndarray, second: np.ndarray, within: float = GRAY_LEVELS
+) -> Iterator[tuple[float, int, int]]:
+    """Pairs (mean absolute difference in gray levels, i, j) of alike thumbnails, uint8 (N, 32, 32) and (M, 32, 32).
+
+    ``within`` is the most that they may differ by.
+    """
     hashes = average_hash(second)
     for i, (thumbnail, own) in enumerate(zip(first, average_hash(first), strict=True)):
         candidates = np.flatnonzero(np.bitwise_count(hashes ^ own) <= HASH_BITS)
         differences = np.abs(second[candidates].astype(np.int16) - thumbnail).mean(axis=(1, 2))
-        for j in np.flatnonzero(differences <= GRAY_LEVELS):
+        for j in np.flatnonzero(differences <= within):
             yield float(differences[j]), i, int(candidates[j])
 
 
-def merge_twins(index: pd.DataFrame, thumbnails: np.ndarray | None = None) -> pd.DataFrame:
+def merge_twins(index: pd.DataFrame, thumbnails: np.ndarray | None = None, within: float = GRAY_LEVELS) -> pd.DataFrame:
     """``index`` (see :func:`folder.index`) with groups that hold images alike to one another's made one group.
 
     A split must err on the safe side: two parts that look the same do no harm on one side, one part on both does.
@@ -46,12 +66,18 @@ def merge_twins(index: pd.DataFrame, thumbnails: np.ndarray | None = None) -> pd
     Args:
         index: Columns ``image``, a path, and ``group``.
         thumbnails: uint8 (N, 32, 32), of the images of its rows; if None, the images are decoded for them.
+        within: By how many gray levels alike images may differ.
     """
     if thumbnails is None:
-        images = [Path(path) for path in index["image"]]
-        thumbnails = np.stack(list(threaded(lambda path: thumbnail(read_image(path)), images, "comparing")))
+        thumbnails = thumbnails_of(index)
     groups = index["group"].to_numpy(dtype=object).copy()
-    for _, i, j in near_duplicates(thumbnails, thumbnails):
+    for _, i, j in near_duplicates(thumbnails, thumbnails, within):
         if groups[i] != groups[j]:
             groups[groups == groups[j]] = groups[i]
     return index.assign(group=pd.Series(groups, index.index))
+
+
+def thumbnails_of(index: pd.DataFrame) -> np.ndarray:
+    """Thumbnails, uint8 (N, 32, 32), of the images in the rows of ``index``."""
+    images = [Path(path) for path in index["image"]]
+    return np.stack(list(threaded(lambda path: thumbnail(read_image(path)), images, "comparing")))

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from defectlib.config import RivalTraining
 from defectlib.device import configure, generator
-from defectlib.rivals.adversarial import descend, initialise, optimise, seen
+from defectlib.rivals.adversarial import descend, initialise, optimise, reason, seen
 
 LAYERS = 5  # convolutions of 3 × 3 in a generator or critic: a receptive field of 11 pixels of its scale
 FACTOR = 3 / 4  # between the sides of two scales, about
@@ -30,6 +30,7 @@ INNER = 3  # steps of the critic, then as many of the generator, per training st
 PENALTY = 0.1  # λ of the gradient penalty
 RECONSTRUCTION = 10.0  # α
 AMPLITUDE = 0.1  # σ_n as a share of the reconstruction's RMSE below
+RATE = 5e-4  # learning rate of the release
 DECAY_AT, DECAY = 0.8, 0.1  # share of a scale's steps after which the learning rate falls, and to what
 
 
@@ -104,7 +105,7 @@ def rows(settings: RivalTraining, size: int) -> tuple[tuple[str, str, str, str],
         ("reconstruction loss", "squared error, α = 10", "same", ""),
         ("noise amplitude", "0.1 of the reconstruction's error below", "same", ""),
         ("updates per step", "3 of the critic, 3 of the generator", "same", ""),
-        ("training", "2,000 steps per scale, learning rate 0.0005, likewise", training, "minutes on a CPU"),
+        ("training", f"2,000 steps per scale, learning rate {RATE:g}, likewise", training, reason(settings.lr, RATE)),
     )
 
 

@@ -32,7 +32,7 @@ def count_present(home: Path | None = None) -> tuple[pd.DataFrame | None, tuple[
         try:
             source = open_source(name, home / name)
             source.check()
-            rows[manifest.row] = _row(count(survey(source), manifest.annotation))
+            rows[manifest.row or manifest.title] = _row(count(survey(source), manifest.annotation))
         except UserError as error:
             notes.append(f"{manifest.title} is here but cannot be counted: {str(error).splitlines()[0]}")
         else:
@@ -53,12 +53,13 @@ def _row(counts: Counts) -> dict[str, int | bool]:
 
 
 def _partly(source: Source) -> list[str]:
-    wanted, here = len(source.manifest.products), len(source.classes)
+    wanted = len(source.manifest.products)
+    here = sum(product in source.manifest.products for product in source.classes)
     return [] if here == wanted else [f"{source.manifest.title}: {here} of {wanted} products are here."]
 
 
 def stated() -> pd.DataFrame:
-    """What the publishers state: one row per dataset, by its name in Table 1.
+    """What the publishers state: one row per dataset, by its name in Table 1 if it has one.
 
     Columns: ``images`` and ``defective images``, missing where no publisher states a number; ``products``; ``defect
     types``, as the layout or the label files name them; ``masks``.
@@ -68,7 +69,7 @@ def stated() -> pd.DataFrame:
 
 def _stated(manifest: Manifest) -> dict[str, str | int | None]:
     return {
-        "dataset": manifest.row,
+        "dataset": manifest.row or manifest.title,
         "images": manifest.images,
         "defective images": manifest.defective,
         "products": len(manifest.products),

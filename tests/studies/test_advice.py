@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import binomtest
 
 from defectlib.config import Synthesis
-from defectlib.data.loading import folder_data
+from defectlib.data.loading import folder_data, load
 from defectlib.data.sample import Sample
 from defectlib.data.split import Split
 from defectlib.defectgen.crops import crop_shares
@@ -163,8 +163,8 @@ def test_training_crops_show_the_small_defect_whole():
     assert measured["defect"]["whole"] > 0.7
 
 
-def test_parts_that_look_alike_are_one_group_and_the_user_is_told_what_to_do(tmp_path):
-    root = write_complaint(tmp_path / "covers", [part(i, alike=True) for i in range(16)])
+def test_shots_of_one_part_are_one_group_and_the_user_is_told_what_to_do(tmp_path):
+    root = write_complaint(tmp_path / "covers", [replace(part(0), key=f"part_{i:02}") for i in range(16)])
     assert message(folder_data, root) == (
         "class 'spot' has 16 images in 1 group(s), but the split needs one group to train on and another to evaluate; "
         "add images, or leave the class out of classes.json and the masks; images that look alike count as one group, "
@@ -174,6 +174,23 @@ def test_parts_that_look_alike_are_one_group_and_the_user_is_told_what_to_do(tmp
     keys = [f"part_{i:02}" for i in range(16)]
     Split(tuple(keys[:10]), tuple(keys[10:]), "by hand").write(root / "splits" / "default.json")
     assert folder_data(root).split == "splits/default.json"
+
+
+def test_parts_before_one_fixed_camera_are_divided_and_the_user_is_warned(tmp_path, capsys, monkeypatch):
+    """All of them are alike; two shots of one part are nearer still, and stay together."""
+    monkeypatch.delenv("DEFECTLIB_QUIET", raising=False)
+    parts = [part(i, alike=True) for i in range(16)]
+    again = [replace(shot, key=f"{shot.key}_again", image=shot.image ^ 1) for shot in parts[:4]]
+    dataset = load(folder_data(write_complaint(tmp_path / "covers", [*parts, *again])))
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        "warning: the images are all alike, as before one fixed camera, so those count as one part that differ" in said
+    )
+    sides = (dataset.train, dataset.eval)
+    train, held = ({sample.key.removesuffix("_again") for sample in side} for side in sides)
+    assert len(train) >= 8
+    assert len(held) >= 5
+    assert not train & held
 
 
 def test_a_type_with_too_few_groups_is_refused_without_talk_of_likeness(tmp_path):

@@ -41,7 +41,8 @@ def labelled(source) -> Row:
 
 
 def test_every_row_of_table_1_has_a_loader():
-    assert sorted(read_manifest(name).row for name in names()) == sorted(paper.table1().index)
+    rows = [read_manifest(name).row for name in names()]
+    assert sorted(row for row in rows if row) == sorted(paper.table1().index)
 
 
 @pytest.mark.parametrize("name", names())
