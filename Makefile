@@ -1,7 +1,9 @@
-# make book   build the book; PROFILE=smoke|cpu|gpu (default cpu), JOBS=n stages or notebooks at a time (default 2)
-# make test   every test, the notebooks among them
-# make lint   style and format
-# make clean  remove all that was built, trained networks included
+# make book    build the book; PROFILE=smoke|cpu|gpu (default cpu), JOBS=n stages or notebooks at a time (default 2)
+# make pdf     the book in one PDF, build/defect-spectrum-book.pdf; needs Chromium
+# make archive the book in one .tar.gz, with its SHA-256 beside it
+# make test    every test, the notebooks among them
+# make lint    style and format
+# make clean   remove all that was built, trained networks included
 #
 # Each target makes the environment first (.venv, from requirements.lock). Needs Python 3.11 or later and nothing else.
 
@@ -15,7 +17,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 PACKAGES := $(shell grep -c '==' requirements.lock)
 
-.PHONY: book test lint clean venv
+.PHONY: book pdf archive test lint clean venv
 .DEFAULT_GOAL := book
 
 book: $(INSTALLED)
@@ -25,6 +27,9 @@ book: $(INSTALLED)
 	&& printf 'The book, profile %s, took %s min. Open file://%s\n' '$(PROFILE)' \
 	    "$$(( ($$(date +%s) - started + 30) / 60 ))" "$(CURDIR)/build/_build/html/index.html" \
 	|| { echo 'The book was not finished: the reason stands above. Run the same command again to go on.' >&2; exit 1; }
+
+pdf archive: book
+	@$(BIN)/python -m defectlib $@
 
 # One thread for each worker: two workers with a thread for every core would fight over them. What datasets lie on
 # this machine must not change what the notebooks print.

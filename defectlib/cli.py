@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from defectlib import cli_data
+from defectlib import cli_book, cli_data
 from defectlib.errors import UserError, unknown
 from defectlib.publishing import PublishingError
 
@@ -62,143 +62,8 @@ def _is_full_disk(error: Exception) -> bool:
     return getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in words or bool(short)
 
 
-# Notebooks and the book ---------------------------------------------------------------------------------------------
-
-Notebook = Annotated[Path, typer.Argument(metavar="NOTEBOOK", help="A notebook, such as notebooks/NAME.ipynb.")]
-Pairs = Annotated[
-    list[str] | None,
-    typer.Option("-p", "--parameter", metavar="NAME VALUE", help="A parameter of the notebook; may be repeated."),
-]
-Document = Annotated[str, typer.Option("-y", "--yaml", metavar="YAML", help="Parameters as a YAML mapping.")]
-
-
-@app.command("run-notebook")
-def run_notebook_command(
-    source: Notebook,
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="The executed notebook; appears when all is done.")],
-    pairs: Pairs = None,
-    document: Document = "",
-) -> None:
-    """Execute a notebook, refusing parameters that it does not have.
-
-    Example: defectlib run-notebook notebooks/NAME.ipynb out.ipynb -p profile cpu -y "switch_steps: [0, 300]"
-    """
-    from defectlib.publishing import parameters
-    from defectlib.publishing.runner import run_notebook
-
-    values = parameters.parse(_split_pairs(pairs), document, parameters.declared(source))
-    run_notebook(source, target, values)
-
-
-@app.command("refresh-notebooks")
-def refresh_notebooks_command(
-    sources: Annotated[list[Path] | None, typer.Argument(metavar="[NOTEBOOK]...", help="All, if none.")] = None,
-) -> None:
-    """Execute notebooks at their defaults and write the outputs back into them, ready to commit.
-
-    Example: defectlib refresh-notebooks notebooks/NAME.ipynb
-    """
-    from defectlib import runtime
-    from defectlib.publishing.committed import refresh
-
-    refresh(sources or sorted((runtime.REPOSITORY / "notebooks").glob("*.ipynb")))
-
-
-@app.command("plan")
-def plan_command(
-    source: Notebook,
-    pairs: Pairs = None,
-    document: Document = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Every setting, for a program to read.")] = False,
-) -> None:
-    """List what a notebook needs built, and what of it is there.
-
-    Example: defectlib plan notebooks/NAME.ipynb -p profile cpu
-    """
-    import json
-
-    from defectlib.publishing import parameters
-    from defectlib.store import Store
-    from defectlib.studies import plans
-
-    declared = parameters.declared(source)
-    values = parameters.parse(_split_pairs(pairs), document, declared)
-    parameters.check(source, values, declared)
-    stages = plans.plan(source.stem, values)
-    if as_json:
-        print(json.dumps([{"stage": s.stage, "key": s.key(), "settings": s.model_dump(mode="json")} for s in stages]))
-        return
-    store = Store()
-    for stage in stages:
-        print(f"{stage.stage:<10} {stage.key()} {store.find(stage) or 'to be built'}")
-
-
-@app.command("build")
-def build_command(
-    settings: Annotated[Path, typer.Option(help="JSON file with 'stage' and 'settings'.", exists=True, dir_okay=False)],
-    receipt: Annotated[Path | None, typer.Option(help="File to write once the artifact is there.")] = None,
-) -> None:
-    """Build one artifact and what it needs, or find it built; `plan --json` shows what settings look like.
-
-    Example: defectlib build --settings build/plans/denoiser/KEY.json
-    """
-    from defectlib.publishing import jobs
-    from defectlib.store import Store
-
-    stage = jobs.read_plan(settings)
-    artifact = Store().find(stage) or _build(stage)
-    if receipt:
-        jobs.write_receipt(receipt, stage, artifact)
-    else:
-        print(artifact)
-
-
-@app.command("record")
-def record_command(
-    source: Notebook,
-    pairs: Pairs = None,
-    document: Document = "",
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; book/reference/, if not given.")] = None,
-) -> None:
-    """Make the numbers of a notebook's study those of record, in book/reference/, beside which later runs are shown.
-
-    Example: defectlib record notebooks/10_network_calls.ipynb -p profile cpu -p product washer -p pairs 48
-    """
-    from defectlib.publishing import parameters
-    from defectlib.report import tables
-    from defectlib.studies import plans
-
-    declared = parameters.declared(source)
-    values = parameters.parse(_split_pairs(pairs), document, declared)
-    parameters.check(source, values, declared)
-    plans.plan(source.stem, values)  # tells wrong names
-    study = plans.STUDIES[source.stem]
-    records = study(**values).records() if study else {}
-    if not records:
-        raise UserError(f"{source}: its study keeps no numbers of record")
-    for name, (frame, provenance) in records.items():
-        print(tables.write_record(name, frame, provenance, out or tables.REFERENCE))
-
-
-@app.command("publish")
-def publish_command(
-    sources: Annotated[list[Path], typer.Argument(metavar="NOTEBOOK...", help="Executed notebooks.")],
-) -> None:
-    """Build the static book from executed notebooks; `make book` executes them first.
-
-    Example: defectlib publish build/notebooks/cpu/*.ipynb
-    """
-    from defectlib import runtime
-    from defectlib.publishing import staging
-    from defectlib.studies import plans
-
-    build = runtime.REPOSITORY / "build"
-    build.mkdir(exist_ok=True)
-    staging.stage(sources, build / "stage", plans.plan)
-    print(f"book: building the pages of {len(sources)} notebooks and the chapters", file=sys.stderr)
-    staging.build_html(
-        build / "stage", runtime.REPOSITORY / "_config.yml", build / "_build" / "html", build / "book.log"
-    )
+for _name, _command in cli_book.COMMANDS.items():
+    app.command(_name)(_command)
 
 
 def _with_joined_pairs(arguments: list[str]) -> list[str]:
@@ -211,14 +76,6 @@ def _with_joined_pairs(arguments: list[str]) -> list[str]:
         if word in ("-p", "--parameter"):
             joined.append("=".join(islice(words, 2)))
     return joined
-
-
-def _split_pairs(pairs: list[str] | None) -> list[tuple[str, str]]:
-    split = [pair.partition("=") for pair in pairs or ()]
-    for name, sign, _ in split:
-        if not name or not sign:
-            raise UserError(f"-p {name}: give a name and a value, such as -p profile cpu")
-    return [(name, value) for name, _, value in split]
 
 
 # Defect-Gen and baselines -------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import time
 import pytest
 import typer
 
-from defectlib import cli
+from defectlib import cli, cli_book
 from defectlib.config import DenoiserTraining, EmbeddedData, SmallNet
 from defectlib.errors import UserError
 from defectlib.publishing import PublishingError
@@ -121,7 +121,7 @@ def test_a_parameter_without_a_value_is_named(monkeypatch, capsys):
 def test_pairs_are_joined_for_notebooks_alone():
     joined = cli._with_joined_pairs(["run-notebook", "-p", "a", "1", "x.ipynb", "-p", "b", "c=d"])
     assert joined == ["run-notebook", "-p", "a=1", "x.ipynb", "-p", "b=c=d"]
-    assert cli._split_pairs(["a=1", "b=c=d"]) == [("a", "1"), ("b", "c=d")]
+    assert cli_book._split_pairs(["a=1", "b=c=d"]) == [("a", "1"), ("b", "c=d")]
     assert cli._with_joined_pairs(["build", "-p", "a", "1"]) == ["build", "-p", "a", "1"]
 
 

@@ -40,7 +40,8 @@ ALLOWED: dict[str, set[str]] = {
     "studies": SETTINGS | TORCH | NETWORKS,
     "publishing": SETTINGS,
     "cli_data": CORE | {"data"},
-    "cli": {"cli_data"} | SETTINGS | TORCH | NETWORKS | {"studies", "publishing", "report"},
+    "cli_book": SETTINGS | {"studies", "publishing", "report"},
+    "cli": {"cli_book", "cli_data"} | SETTINGS | TORCH | NETWORKS | {"studies", "publishing"},
     "__main__": {"cli"},
 }
 FILES = sorted(path for path in PACKAGE_ROOT.rglob("*.py") if path != PACKAGE_ROOT / "__init__.py")

@@ -1,7 +1,8 @@
 """The staging tree, which mirrors the repository with executed notebooks in it, and the book built from it.
 
 The tree is built anew each time: `book/` as it is, `notebooks/` as executed, each with a box that says where its
-numbers come from. The box is added here and nowhere else, so that committed notebooks stay comparable.
+numbers come from and a line under each result that leads to it. Both are added here and nowhere else, so that committed
+notebooks stay comparable.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import yaml
 from nbformat import NotebookNode
 
 from defectlib import runtime
 from defectlib.config import Stage
 from defectlib.errors import UserError
-from defectlib.publishing import PublishingError, notebooks
+from defectlib.publishing import PublishingError, notebooks, repository, results
 
 #: From a notebook's name without suffix and its parameters to the stages it reads.
 Plan = Callable[[str, Mapping[str, Any]], Iterable[Stage]]
@@ -52,6 +54,7 @@ def stage(sources: Sequence[Path], root: Path, plan: Plan) -> None:
         if (committed := _committed(path.name)).is_file():
             shutil.copyfile(committed, root / "committed" / path.name)
         if record := notebook.metadata.get(notebooks.RECORD):
+            results.annotate(notebook, record, root / "notebooks" / "tables")
             notebook.cells.append(provenance_box(record, plan(path.stem, record["parameters"])))
         notebooks.write(notebook, root / "notebooks" / path.name)
 
@@ -66,9 +69,26 @@ def build_html(root: Path, config: Path, output: Path, log: Path) -> Path:
         PublishingError: Jupyter Book did not succeed; what stood at ``output`` still stands.
     """
     partial = output.with_name(f"{output.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(root), "--config", str(config)]
-    command += ["--toc", str(root / "book" / "_toc.yml"), "--path-output", str(partial)]
+    built = run_builder("html", root, config, partial, log)
+    shutil.rmtree(output, ignore_errors=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    built.rename(output)
+    shutil.rmtree(partial)
+    return output / "index.html"
+
+
+def run_builder(builder: str, root: Path, config: Path, output: Path, log: Path) -> Path:
+    """Build the staged book by ``builder``, ``html`` or ``singlehtml``, below ``output``, which is emptied first.
+
+    Returns:
+        The folder with the pages.
+
+    Raises:
+        PublishingError: Jupyter Book did not succeed; it tells the first warnings.
+    """
+    shutil.rmtree(output, ignore_errors=True)
+    command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(root), "--config", str(_configured(config, root))]
+    command += ["--toc", str(root / "book" / "_toc.yml"), "--path-output", str(output), "--builder", builder]
     command += ["--all", "-W", "-n", "--keep-going"]
     run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     log.write_text(run.stdout)
@@ -76,18 +96,25 @@ def build_html(root: Path, config: Path, output: Path, log: Path) -> Path:
         lines = run.stdout.splitlines()
         telling = [line for line in lines if "WARNING" in line or "ERROR" in line][:20] or lines[-5:]
         raise PublishingError("\n".join(["the book was not built:", *telling, f"all of its output is in {log}"]))
-    shutil.rmtree(output, ignore_errors=True)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    (partial / "_build" / "html").rename(output)
-    shutil.rmtree(partial)
-    return output / "index.html"
+    return output / "_build" / builder
+
+
+def _configured(config: Path, root: Path) -> Path:
+    """``config`` with where notebooks can be launched, if that is known; written into the staging tree."""
+    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    if found := repository.find():
+        content |= found.config()
+        content["html"] = content.get("html", {}) | {"use_repository_button": True}
+    path = root / config.name
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return path
 
 
 # The box ------------------------------------------------------------------------------------------------------------
 
 
 def provenance_box(record: dict[str, Any], stages: Iterable[Stage]) -> NotebookNode:
-    """A markdown cell with profile, parameters, data, device, seed, commit, date and minutes of an executed notebook.
+    """A markdown cell with profile, parameters, data, device, seed, commit, date and time of an executed notebook.
 
     Args:
         record: What the runner left in the notebook's metadata.
@@ -105,11 +132,20 @@ def provenance_box(record: dict[str, Any], stages: Iterable[Stage]) -> NotebookN
         "Commit": f"`{record['commit']}`",
         "Date": record["finished"],
         "Time": f"{record['wall_seconds']:.0f} s, what was already in the store not counted",
+        "Run it": _run_it(f"notebooks/{record['notebook']}", repository.find()),
     }
     table = "\n".join(f"* - {name}\n  - {value}" for name, value in rows.items())
-    return nbformat.v4.new_markdown_cell(
-        f":::{{admonition}} {BOX_TITLE}\n:class: note dropdown\n\n```{{list-table}}\n{table}\n```\n:::", id="provenance"
-    )
+    label = f"({results.anchor(record)})="
+    box = f":::{{admonition}} {BOX_TITLE}\n:class: note dropdown\n\n```{{list-table}}\n{table}\n```\n:::"
+    return nbformat.v4.new_markdown_cell(f"{label}\n{box}", id="provenance")
+
+
+def _run_it(path: str, found: repository.Repository | None) -> str:
+    """Where the committed notebook can be opened, and what it needs there."""
+    if found is None:
+        return "download the notebook above; links to Colab and Binder need a repository on GitHub as `origin`"
+    clone = f"`!git clone {found.url} companion`, `%cd companion`, `%pip install -q -e .`"
+    return f"[Binder]({found.binder(path)}); [Colab]({found.colab(path)}), where it needs first {clone}"
 
 
 def _committed(name: str) -> Path:

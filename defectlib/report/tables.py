@@ -37,6 +37,8 @@ NOTHING = {
 }
 
 REFERENCE = runtime.REPOSITORY / "book" / "reference"
+#: Where, in the metadata of a cell's output, tables stand as CSV by their names.
+CSV = "text/csv"
 #: What provenance a record must have, under the names of :func:`defectlib.store.provenance`.
 RECORDED = ("machine", "device", "finished", "commit")
 
@@ -51,6 +53,7 @@ class Table:
         caption: What the table holds.
         notes: Sentences printed beneath.
         labels: How many columns, from the left, name the row.
+        values: The same to be downloaded, numbers not rounded; the cells as shown if None.
     """
 
     frame: pd.DataFrame
@@ -58,6 +61,7 @@ class Table:
     caption: str
     notes: tuple[str, ...] = ()
     labels: int = 1
+    values: pd.DataFrame | None = None
 
     def markdown(self) -> str:
         """MyST: a ``table`` directive, then the notes."""
@@ -75,12 +79,19 @@ class Table:
         caption = f"<caption>{html.escape(self.caption)}</caption>"
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{notes}"
 
+    def csv(self) -> str:
+        """The values as CSV, without the marks of bold type."""
+        values = self.frame if self.values is None else self.values
+        return values.map(_unmarked).to_csv(index=False, lineterminator="\n")
+
     def __repr__(self) -> str:
         body = self.frame.replace(r"\*\*", "", regex=True).to_string(index=False)
         return "\n".join([self.caption, body, *self.notes])
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/markdown": self.markdown(), "text/html": self.html()}
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        shown = {"text/plain": repr(self), "text/markdown": self.markdown(), "text/html": self.html()}
+        # Beside the output and not in it: last digits differ between machines, and committed outputs are compared.
+        return shown, {CSV: {self.name: self.csv()}}
 
 
 def plain(frame: pd.DataFrame, name: str, caption: str, decimals: int = 2, notes: Sequence[str] = ()) -> Table:
@@ -88,7 +99,7 @@ def plain(frame: pd.DataFrame, name: str, caption: str, decimals: int = 2, notes
     named = all(frame.index.names)
     flat = frame.reset_index() if named else frame
     cells = flat.map(lambda value: _format(value, decimals, "")).rename(columns=str)
-    return Table(cells, name, caption, tuple(notes), labels=frame.index.nlevels if named else 1)
+    return Table(cells, name, caption, tuple(notes), labels=frame.index.nlevels if named else 1, values=flat)
 
 
 def compare(
@@ -132,7 +143,7 @@ def compare(
     if len(columns) == 1:
         cells = [[*_label(row), *(_beside(sources, s, row, columns[0], decimals) for s in sources)] for row in rows]
         frame = pd.DataFrame(cells, columns=[*names, *(f"{columns[0]}, {source}" for source in sources)])
-        return Table(frame, name, caption, (*notes, *_dates(given)), labels=len(names))
+        return Table(frame, name, caption, (*notes, *_dates(given)), labels=len(names), values=_long(given))
     cells = [
         [*_label(row), source, *_row(given[source].loc[row], columns, source, decimals, best)]
         for row in rows
@@ -141,7 +152,7 @@ def compare(
     ]
     frame = pd.DataFrame(cells, columns=[*names, "numbers", *columns])
     all_notes = (*notes, *_dates(given), *_lacking(sources, rows))
-    return Table(frame, name, caption, all_notes, labels=len(names) + 1)
+    return Table(frame, name, caption, all_notes, labels=len(names) + 1, values=_long(given))
 
 
 def table1(run: pd.DataFrame | None = None, notes: Sequence[str] = ()) -> Table:
@@ -211,6 +222,16 @@ def miou_table(
     return compare(None, *shown, name, caption, notes=[rule])
 
 
+def _long(given: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The sources below each other, each row under its source's name in column ``numbers``."""
+    parts = []
+    for source, frame in given.items():
+        part = frame.reset_index()
+        part.insert(frame.index.nlevels, "numbers", source)
+        parts.append(part.astype(object))
+    return pd.concat(parts, ignore_index=True)
+
+
 # Numbers of record --------------------------------------------------------------------------------------------------
 
 
@@ -275,6 +296,10 @@ def _format(value: Any, decimals: int, missing: str) -> str:
     if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
         return missing
     return f"{value:.{decimals}f}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _unmarked(value: Any) -> Any:
+    return value.replace("**", "").replace("\N{NO-BREAK SPACE}", " ") if isinstance(value, str) else value
 
 
 def _label(row: Any) -> list[str]:

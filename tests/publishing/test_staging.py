@@ -5,7 +5,7 @@ import pytest
 from defectlib.config import DenoiserTraining, EmbeddedData, SmallNet, Synthesis
 from defectlib.data.sources.manifest import published_data
 from defectlib.errors import UserError
-from defectlib.publishing import PublishingError, notebooks, staging
+from defectlib.publishing import PublishingError, notebooks, repository, staging
 from defectlib.publishing.runner import run_notebook
 from defectlib.runtime import REPOSITORY
 
@@ -36,6 +36,19 @@ def test_the_box_tells_profile_data_device_and_seeds_of_all_that_was_read():
     assert "`0123abc`" in text
     assert "2024-09-30T12:00:00Z" in text
     assert "61 s" in text
+
+
+def test_the_box_can_be_led_to_and_says_where_the_notebook_can_be_run(monkeypatch):
+    monkeypatch.setattr(repository, "find", lambda: None)
+    alone = staging.provenance_box(RECORD, []).source
+    assert alone.startswith("(provenance-05_page)=\n")
+    assert "links to Colab and Binder need a repository on GitHub as `origin`" in alone
+    known = repository.Repository("someone/defect-book", "0123abc")
+    monkeypatch.setattr(repository, "find", lambda: known)
+    text = staging.provenance_box(RECORD, []).source
+    assert f"[Colab]({known.colab('notebooks/05_page.ipynb')})" in text
+    assert f"[Binder]({known.binder('notebooks/05_page.ipynb')})" in text
+    assert "`!git clone https://github.com/someone/defect-book companion`" in text
 
 
 def test_the_box_names_a_published_dataset():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
@@ -214,3 +215,31 @@ def test_names_cannot_leave_the_folder(tmp_path, name):
 def test_committed_records_can_be_read():
     for path in tables.REFERENCE.glob("*.json"):
         assert tables.record(path.stem) is not None
+
+
+# What is downloaded --------------------------------------------------------------------------------------------------
+
+
+def test_csv_holds_what_was_rounded_with_each_source_in_rows_of_its_own():
+    index = pd.Index(["a", "b"], name="row")
+    given = pd.DataFrame({"x": [1 / 3, 2.0]}, index=index)
+    table = tables.compare(given, None, given.iloc[:1] / 3, "tab-x", "A caption")
+    assert "0.33" in table.markdown()
+    read = pd.read_csv(io.StringIO(table.csv()))
+    assert read["numbers"].tolist() == ["paper", "paper", "this run"]
+    assert read["x"].tolist() == [1 / 3, 2.0, 1 / 9]
+    assert read["row"].tolist() == ["a", "b", "a"]
+
+
+def test_csv_of_a_table_that_is_text_has_no_marks(boost):
+    table = tables.miou_table(boost, "The rule.", "tab-x", "A caption")
+    assert "**" in table.markdown()
+    assert "**" not in table.csv()
+    assert "\N{NO-BREAK SPACE}" not in table.csv()
+
+
+def test_csv_stands_beside_the_output_where_committed_notebooks_are_not_compared():
+    table = tables.plain(pd.DataFrame({"x": [1.5]}), "tab-x", "A caption")
+    shown, beside = table._repr_mimebundle_()
+    assert set(shown) == {"text/plain", "text/markdown", "text/html"}
+    assert beside == {tables.CSV: {"tab-x": "x\n1.5\n"}}

@@ -1,0 +1,192 @@
+"""The commands around notebooks and the book: execute, plan, build, record, publish, print, pack."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from defectlib import runtime
+from defectlib.errors import UserError
+
+BUILD = runtime.REPOSITORY / "build"
+STAGE, PAGES, BOOK = BUILD / "stage", BUILD / "_build" / "html", "defect-spectrum-book"
+CONFIG = runtime.REPOSITORY / "_config.yml"
+
+Notebook = Annotated[Path, typer.Argument(metavar="NOTEBOOK", help="A notebook, such as notebooks/NAME.ipynb.")]
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option("-p", "--parameter", metavar="NAME VALUE", help="A parameter of the notebook; may be repeated."),
+]
+Document = Annotated[str, typer.Option("-y", "--yaml", metavar="YAML", help="Parameters as a YAML mapping.")]
+
+
+def run_notebook_command(
+    source: Notebook,
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The executed notebook; appears when all is done.")],
+    pairs: Pairs = None,
+    document: Document = "",
+) -> None:
+    """Execute a notebook, refusing parameters that it does not have.
+
+    Example: defectlib run-notebook notebooks/NAME.ipynb out.ipynb -p profile cpu -y "switch_steps: [0, 300]"
+    """
+    from defectlib.publishing import parameters
+    from defectlib.publishing.runner import run_notebook
+
+    values = parameters.parse(_split_pairs(pairs), document, parameters.declared(source))
+    run_notebook(source, target, values)
+
+
+def refresh_notebooks_command(
+    sources: Annotated[list[Path] | None, typer.Argument(metavar="[NOTEBOOK]...", help="All, if none.")] = None,
+) -> None:
+    """Execute notebooks at their defaults and write the outputs back into them, ready to commit.
+
+    Example: defectlib refresh-notebooks notebooks/NAME.ipynb
+    """
+    from defectlib.publishing.committed import refresh
+
+    refresh(sources or sorted((runtime.REPOSITORY / "notebooks").glob("*.ipynb")))
+
+
+def plan_command(
+    source: Notebook,
+    pairs: Pairs = None,
+    document: Document = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Every setting, for a program to read.")] = False,
+) -> None:
+    """List what a notebook needs built, and what of it is there.
+
+    Example: defectlib plan notebooks/NAME.ipynb -p profile cpu
+    """
+    import json
+
+    from defectlib.publishing import parameters
+    from defectlib.store import Store
+    from defectlib.studies import plans
+
+    declared = parameters.declared(source)
+    values = parameters.parse(_split_pairs(pairs), document, declared)
+    parameters.check(source, values, declared)
+    stages = plans.plan(source.stem, values)
+    if as_json:
+        print(json.dumps([{"stage": s.stage, "key": s.key(), "settings": s.model_dump(mode="json")} for s in stages]))
+        return
+    store = Store()
+    for stage in stages:
+        print(f"{stage.stage:<10} {stage.key()} {store.find(stage) or 'to be built'}")
+
+
+def build_command(
+    settings: Annotated[Path, typer.Option(help="JSON file with 'stage' and 'settings'.", exists=True, dir_okay=False)],
+    receipt: Annotated[Path | None, typer.Option(help="File to write once the artifact is there.")] = None,
+) -> None:
+    """Build one artifact and what it needs, or find it built; `plan --json` shows what settings look like.
+
+    Example: defectlib build --settings build/plans/denoiser/KEY.json
+    """
+    from defectlib.publishing import jobs
+    from defectlib.store import Store
+
+    stage = jobs.read_plan(settings)
+    if not (artifact := Store().find(stage)):
+        from defectlib.studies.stages import RUNNERS
+
+        artifact = Store().build(stage, RUNNERS)
+    if receipt:
+        jobs.write_receipt(receipt, stage, artifact)
+    else:
+        print(artifact)
+
+
+def record_command(
+    source: Notebook,
+    pairs: Pairs = None,
+    document: Document = "",
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; book/reference/, if not given.")] = None,
+) -> None:
+    """Make the numbers of a notebook's study those of record, in book/reference/, beside which later runs are shown.
+
+    Example: defectlib record notebooks/10_network_calls.ipynb -p profile cpu -p product washer -p pairs 48
+    """
+    from defectlib.publishing import parameters
+    from defectlib.report import tables
+    from defectlib.studies import plans
+
+    declared = parameters.declared(source)
+    values = parameters.parse(_split_pairs(pairs), document, declared)
+    parameters.check(source, values, declared)
+    plans.plan(source.stem, values)  # tells wrong names
+    study = plans.STUDIES[source.stem]
+    records = study(**values).records() if study else {}
+    if not records:
+        raise UserError(f"{source}: its study keeps no numbers of record")
+    for name, (frame, provenance) in records.items():
+        print(tables.write_record(name, frame, provenance, out or tables.REFERENCE))
+
+
+def publish_command(
+    sources: Annotated[list[Path], typer.Argument(metavar="NOTEBOOK...", help="Executed notebooks.")],
+) -> None:
+    """Build the static book from executed notebooks; `make book` executes them first.
+
+    Example: defectlib publish build/notebooks/cpu/*.ipynb
+    """
+    from defectlib.publishing import staging
+    from defectlib.studies import plans
+
+    BUILD.mkdir(exist_ok=True)
+    staging.stage(sources, STAGE, plans.plan)
+    print(f"book: building the pages of {len(sources)} notebooks and the chapters", file=sys.stderr)
+    staging.build_html(STAGE, CONFIG, PAGES, BUILD / "book.log")
+
+
+def pdf_command(
+    out: Annotated[Path, typer.Option(help="The file to write.", show_default=f"build/{BOOK}.pdf")] = BUILD
+    / f"{BOOK}.pdf",
+) -> None:
+    """Print the book that was last built as one PDF; needs Chromium. `make pdf` builds the book first.
+
+    Example: defectlib pdf --out book.pdf
+    """
+    from defectlib.publishing.pdf import build_pdf
+
+    print(build_pdf(STAGE, CONFIG, out, BUILD / "pdf.log"))
+
+
+def archive_command(
+    out: Annotated[Path, typer.Option(help="The file to write.", show_default=f"build/{BOOK}.tar.gz")] = BUILD
+    / f"{BOOK}.tar.gz",
+) -> None:
+    """Pack the book that was last built, and write its SHA-256 beside it. `make archive` builds the book first.
+
+    Example: defectlib archive --out book.tar.gz
+    """
+    from defectlib.publishing.archive import write_archive
+
+    print(out, write_archive(PAGES, out), sep="\n")
+
+
+#: By their names, for the command line to take up.
+COMMANDS: dict[str, Callable[..., None]] = {
+    "run-notebook": run_notebook_command,
+    "refresh-notebooks": refresh_notebooks_command,
+    "plan": plan_command,
+    "build": build_command,
+    "record": record_command,
+    "publish": publish_command,
+    "pdf": pdf_command,
+    "archive": archive_command,
+}
+
+
+def _split_pairs(pairs: list[str] | None) -> list[tuple[str, str]]:
+    split = [pair.partition("=") for pair in pairs or ()]
+    for name, sign, _ in split:
+        if not name or not sign:
+            raise UserError(f"-p {name}: give a name and a value, such as -p profile cpu")
+    return [(name, value) for name, _, value in split]
