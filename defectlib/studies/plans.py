@@ -12,16 +12,18 @@ from defectlib.profiles import SpeedBudget, load_profile
 from defectlib.studies.baselines import Baselines
 from defectlib.studies.calls import NetworkCalls
 from defectlib.studies.cost import Cost
-from defectlib.studies.generation import Playground, Regimes
+from defectlib.studies.generation import Playground
 from defectlib.studies.judgement import JudgedSwitchStep
 from defectlib.studies.memorisation import Memorisation
 from defectlib.studies.own import OwnDefects, own_defects, take_up
 from defectlib.studies.receptive_field import Fields
 from defectlib.studies.released import ReleasedCode
 from defectlib.studies.rivals import Rivals
+from defectlib.studies.scoreboard import Scoreboard
 from defectlib.studies.speed import Speed
 from defectlib.studies.study import Study
 from defectlib.studies.synthetic_boost import SyntheticBoost
+from defectlib.studies.watched import StepByStep
 
 
 def known_product(name: str) -> str:
@@ -35,9 +37,9 @@ def _tuple(values: Any) -> tuple | None:
     return None if values is None else tuple(values)
 
 
-def regimes(profile: str = "smoke", product: str = "softgel", **_: Any) -> Regimes:
+def regimes(profile: str = "smoke", product: str = "softgel", **_: Any) -> StepByStep:
     """Defect-Gen step by step (Fig. 4, 5)."""
-    return Regimes(load_profile(profile), product=known_product(product))
+    return StepByStep(load_profile(profile), product=known_product(product))
 
 
 def switch_step(
@@ -147,8 +149,15 @@ def cost(profile: str = "smoke", product: str = "softgel", **_: Any) -> Cost:
     return Cost(load_profile(profile), product=known_product(product))
 
 
+def scoreboard(profile: str = "smoke", **_: Any) -> Scoreboard:
+    """What became of each claim, over all other notebooks."""
+    others = {name: study for name, study in STUDIES.items() if study not in (None, scoreboard)}
+    return Scoreboard(load_profile(profile), chapters={name: study(profile=profile) for name, study in others.items()})
+
+
 #: Notebook → its study; None for a notebook that builds nothing.
 STUDIES: dict[str, Callable[..., Study] | None] = {
+    "00_scoreboard": scoreboard,
     "01_datasets": None,
     "02_annotations": None,
     "03_defect_gen": regimes,
