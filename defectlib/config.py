@@ -215,6 +215,7 @@ class DenoiserTraining(Stage):
     processes: int = Field(1, ge=1)  # that share each batch, on CUDA one per GPU: saves time
     checkpoint_every: int = Field(250, ge=1)  # steps
     samples_every: int = Field(0, ge=0)  # steps between grids of samples from this net alone; 0: none
+    samples_at: tuple[int, ...] = ()  # steps whose grids are a result that is asked for: these do enter the key
     tensorboard: bool = False  # write a TensorBoard log of the loss, the learning rate and the images per second
     image: int | None = Field(None, ge=0)  # number of the one training image that is seen; None: all of them
     retrain: bool = False  # not the net that comes with the package, nor anything made from it

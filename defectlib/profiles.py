@@ -131,6 +131,14 @@ class MemorisationBudget(Settings):
     density_steps: int = Field(3000, ge=1)  # of the nets of Figure 3
 
 
+class WatchedBudget(Settings):
+    """The net whose samples are shown while it learns: of small images, so that a page need not wait long for it."""
+
+    size: int = Field(32, ge=32, le=512)  # pixels a side
+    net: NetBudget
+    at: tuple[Annotated[int, Field(ge=1)], ...]  # steps after which it samples
+
+
 class ControlBudget(Settings):
     """What synthetic pairs are held against, all of it in equal number, and the baseline that is asked."""
 
@@ -186,6 +194,7 @@ class Profile(Settings):
     oracle: OracleBudget  # of the segmenter that judges pairs of embedded products
     rivals: RivalBudgets
     memorisation: MemorisationBudget
+    watched: WatchedBudget
     speed: SpeedBudget
     own: OwnBudget
     retrain: bool = False  # train also what comes with the package
@@ -218,8 +227,13 @@ class Profile(Settings):
         channels = self.patch_channels if receptive_field <= 25 else self.small_channels
         return SmallNet(receptive_field=receptive_field, channels=channels)
 
-    def _denoiser(self, data: Data, net: Net, budget: NetBudget, **crop: Any) -> DenoiserTraining:
-        values = {"data": data, "net": net, **crop, "retrain": self.retrain, **budget.model_dump(), **self.machine}
+    def watched_training(self, product: str) -> DenoiserTraining:
+        """A large net on small images of a product, which keeps samples from the same noise as it learns."""
+        data = self.model_copy(update={"size": self.watched.size}).data(product)
+        return self._denoiser(data, self.large_net, self.watched.net, samples_at=self.watched.at)
+
+    def _denoiser(self, data: Data, net: Net, budget: NetBudget, **others: Any) -> DenoiserTraining:
+        values = {"data": data, "net": net, **others, "retrain": self.retrain, **budget.model_dump(), **self.machine}
         return parse(DenoiserTraining, values)
 
     def synthesis(

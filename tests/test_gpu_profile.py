@@ -44,6 +44,7 @@ rivals:
   cyclegan_one: {steps: 2, channels: 8}
   ddpm_one: {steps: 2}
 memorisation: {size: 64, shots: [1], fields: [25], channels: 8, net: {steps: 2}, pairs: 2, density_steps: 2}
+watched: {size: 64, net: {steps: 2}, at: [1, 2]}
 speed: {models: [UNet, M-B0], size: 64, rounds: 2, full_denoisers: false}
 own: {crop: 64, large: {steps: 2}, small: {steps: 2}, count: 2, segmenter_steps: 2}
 """

@@ -31,7 +31,7 @@ SAMPLES = "samples"
 PAIRS = 6  # in a grid
 CALLS = 25  # of the net per pair: enough to see what it has learned
 #: The settings of a journal that writes nothing.
-NOTHING = {"samples_every": 0, "tensorboard": False}
+NOTHING = {"samples_every": 0, "samples_at": (), "tensorboard": False}
 
 
 class Journal:
@@ -66,7 +66,7 @@ class Journal:
         The net alone samples them, with its averaged weights.
         """
         every = self.settings.samples_every
-        if every and step % every == 0:
+        if step in self.settings.samples_at or (every and step % every == 0):
             self.directory.joinpath(SAMPLES).mkdir(parents=True, exist_ok=True)
             ema.store(denoiser.parameters())
             ema.copy_to(denoiser.parameters())

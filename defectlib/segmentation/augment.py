@@ -1,7 +1,7 @@
 """Augmentation of image–mask pairs, exact for the mask: every operation moves whole pixels or leaves them in place.
 
-It stays close to what a fixed camera under a fixed lamp can see. Images are never turned or put upside down: under light
-from one side that makes a dent of a bump, and a short training pays for views that never come.
+It stays close to what a fixed camera under a fixed lamp can see. Images are never turned or put upside down: under
+light from one side that makes a dent of a bump, and a short training pays for views that never come.
 """
 
 from __future__ import annotations

@@ -144,6 +144,15 @@ class Baselines(Study):
                 found[model] = [replace(held[i], mask=masks[f"{i:02d}"]) for i in chosen]
         return found
 
+    def inspected(self, count: int) -> dict[str, dict[str, Sample]]:
+        """``count`` images of every product by name, each as :meth:`predictions` has it, by ``truth`` and model."""
+        return {
+            f"{product.replace('_', ' ')}: {seen[0].key}": dict(zip(shown, seen, strict=True))
+            for product in self.table.index.unique("product")
+            for shown in [self.predictions(product, count)]
+            for seen in zip(*shown.values(), strict=True)
+        }
+
     # Of record ------------------------------------------------------------------------------------------------------
 
     def records(self) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:

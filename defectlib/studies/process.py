@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from defectlib.config import Sampler
+from defectlib.config import Sampler, Synthesis
 from defectlib.data.encode import decode, encode, stack
+from defectlib.data.loading import load_train
 from defectlib.data.sample import Sample
 from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.pipeline import DefectGenPipeline
@@ -17,6 +18,7 @@ from defectlib.defectgen.synthesis import assemble, sample_pairs
 from defectlib.device import generator
 from defectlib.studies.calls import NetworkCalls
 from defectlib.studies.generation import SwitchStep
+from defectlib.studies.study import Study
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +96,13 @@ def visited(study: NetworkCalls, sampler: Sampler, calls: int, switch_step: int)
     return seen["large"], seen["small"]
 
 
-def draw_images(study: SwitchStep, seed: int, switch_step: int, count: int = 6) -> list[np.ndarray]:
-    """``count`` new images uint8 (H, W, 3) from ``seed``, for a live kernel."""
-    settings = study.synthetic(switch_step).model_copy(update={"seed": seed})
-    return list(sample_pairs(pipeline_of(study), settings, range(count), study.data.size)[0])
+def draw_pairs(study: Study, synthetic: Synthesis, seed: int, count: int) -> tuple[Sample, ...]:
+    """``count`` new pairs from ``seed``, of the nets and at the switch step of ``synthetic``, for a live kernel."""
+    settings, like = synthetic.model_copy(update={"seed": seed}), load_train(synthetic.data)[0]
+    pipeline = assemble(study.path(settings.large), study.path(settings.small), settings.device)
+    pairs = zip(*sample_pairs(pipeline, settings, range(count), settings.size or like.image.shape[0]), strict=True)
+    known = like.classes, like.product
+    return tuple(Sample(f"seed {seed}, pair {k}", *pair, *known) for k, pair in enumerate(pairs, start=1))
 
 
 def _image(x: torch.Tensor) -> np.ndarray:

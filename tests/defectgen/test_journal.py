@@ -37,6 +37,13 @@ def test_the_weights_are_the_same_to_the_byte_with_and_without(settings, tmp_pat
     assert not np.array_equal(pictures[0], pictures[2])  # the same noise, another net
 
 
+def test_samples_that_are_a_result_are_taken_where_asked_and_name_another_artifact(samples, tmp_path):
+    settings = LARGE.model_copy(update={"samples_at": (1, 5)})
+    assert settings.key() != LARGE.key()
+    training.train(settings, samples, tmp_path)
+    assert [path.name for path in sorted((tmp_path / SAMPLES).iterdir())] == ["000001.png", "000005.png"]
+
+
 def test_the_global_generator_and_the_weights_are_left_alone(samples, tmp_path):
     state = training._start(LARGE, 3, torch.device("cpu"), training.Team())
     state.ema.step([weight + 1 for weight in state.denoiser.parameters()])

@@ -98,7 +98,7 @@ def test_a_missing_pair_is_named(grid):
 
 @pytest.mark.parametrize("number", [0, 1, 61])
 def test_too_few_or_too_many_pictures(number):
-    with pytest.raises(UserError, match=f"a slider over {number} pictures: give it 2 to 60"):
+    with pytest.raises(UserError, match=f"a choice of {number} pictures: give it 2 to 60"):
         widgets.switch_slider(dict.fromkeys(range(number), picture(1)))
 
 
@@ -122,42 +122,90 @@ def test_small_pictures_stay_as_they_are():
     assert [size[1:] for size in sizes(widgets.switch_slider({0: picture(1), 1: picture(2)}))] == [(16, 16)] * 2
 
 
-def test_live_draws_at_once_and_again_from_the_next_seed():
-    drawn = []
+def drawn_at(panel):
+    """The button, the line and the picture of a panel that can draw."""
+    return panel.children[-3:]
 
-    def draw(seed):
-        drawn.append(seed)
-        return [np.full((4, 4, 3), 10 * seed, np.uint8)] * 2
 
-    button, status, shown = widgets.live(draw, columns=2).children
-    first = shown.value
+def test_with_a_kernel_a_button_draws_where_the_slider_stands_each_time_from_the_next_seed():
+    asked = []
+
+    def draw(u, seed):
+        asked.append((u, seed))
+        return picture(10 * seed)
+
+    panel = widgets.switch_slider({0: picture(1), 400: picture(2)}, draw=draw)
+    button, status, shown = drawn_at(panel)
+    assert (status.value, shown.value, asked) == ("the button needs a running kernel", "", [])
     button.click()
-    assert drawn == [0, 1]
+    first = shown.value
+    panel.children[0].value = 400
+    button.click()
+    assert asked == [(0, 1), (400, 2)]
     assert shown.value != first
-    assert alt(shown) == "generated samples, seed 1"
-    assert status.value == "seed 1; the button needs a running kernel"
+    assert alt(shown) == "synthetic images, drawn from seed 2"
+    assert status.value == "drawn from seed 2"
     assert not button.disabled
 
 
-def test_live_shows_what_went_wrong_and_can_go_on():
-    def draw(seed):
+def test_both_sliders_say_where_to_draw(grid):
+    asked = []
+    panel = widgets.switch_and_field(grid, draw=lambda *at: asked.append(at) or picture(7))
+    step, field, *_ = panel.children
+    step.value, field.value = 1000, 45
+    drawn_at(panel)[0].click()
+    assert asked == [(1000, 45, 1)]
+
+
+def test_what_went_wrong_in_drawing_is_shown_and_it_can_go_on():
+    def draw(u, seed):
         if seed == 1:
             raise UserError("size 30 <does> not fit")
-        return [np.zeros((4, 4, 3), np.uint8)]
+        return picture(3)
 
-    button, status, _ = widgets.live(draw).children
+    button, status, _ = drawn_at(widgets.switch_slider({0: picture(1), 1: picture(2)}, draw=draw))
     button.click()
     assert status.value == "size 30 &lt;does&gt; not fit"
     button.click()
-    assert status.value.startswith("seed 2")
+    assert status.value == "drawn from seed 2"
 
 
-def test_live_fails_in_the_cell_if_the_first_draw_fails():
-    def draw(seed):
-        raise UserError("no generator")
+def test_the_colours_of_types_are_named_where_given():
+    panel = widgets.switch_slider({0: picture(1), 1: picture(2)}, classes=("scratch", "a<b"))
+    assert "scratch" in panel.children[-1].value
+    assert "a&lt;b" in panel.children[-1].value
 
-    with pytest.raises(UserError, match="no generator"):
-        widgets.live(draw)
+
+@pytest.mark.parametrize(("slide", "control"), [(False, ipywidgets.Dropdown), (True, ipywidgets.SelectionSlider)])
+def test_cards_are_chosen_by_name(slide, control):
+    panel = widgets.cards("image", {"one": "<p>1</p>", "two": "<p>2</p>"}, slide=slide)
+    chosen, stack = panel.children
+    assert type(chosen) is control
+    assert [name for name, _ in chosen.options] == ["one", "two"]
+    assert [child.value for child in stack.children] == ["<p>1</p>", "<p>2</p>"]
+    assert links(panel) == [(f"IPY_MODEL_{chosen.model_id}", "index", f"IPY_MODEL_{stack.model_id}", "selected_index")]
+    assert repr(panel) == f"<{'slider' if slide else 'list'}: image, 2 positions>"
+
+
+def test_cards_in_groups_keep_their_number_when_the_group_changes():
+    panel = widgets.cards_in_groups("net", "pair", {"a": ["1", "2"], "b": ["3", "4"]})
+    net, pair, outer = panel.children
+    assert [[card.value for card in row.children] for row in outer.children] == [["1", "2"], ["3", "4"]]
+    targets = {(source, target) for source, _, target, _ in links(panel)}
+    assert targets == {(f"IPY_MODEL_{pair.model_id}", f"IPY_MODEL_{row.model_id}") for row in outer.children} | {
+        (f"IPY_MODEL_{net.model_id}", f"IPY_MODEL_{outer.model_id}")
+    }
+
+
+def test_groups_must_be_equally_large():
+    with pytest.raises(UserError, match=re.escape("groups of [1, 2] cards: one slider moves through all of them")):
+        widgets.cards_in_groups("net", "pair", {"a": ["1"], "b": ["2", "3"]})
+
+
+def test_cards_that_a_page_cannot_carry_are_refused():
+    heavy = dict.fromkeys(("a", "b"), "x" * widgets.MAX_BYTES)
+    with pytest.raises(UserError, match="pictures of 2250000 bytes in one widget: a page carries 1500000"):
+        widgets.cards("image", heavy)
 
 
 def test_arrow_keys_change_the_picture_in_a_static_page(tmp_path, grid):

@@ -88,6 +88,11 @@ def test_a_real_run(smoke, tmp_path):
         counts = np.load(study.path(study.stages()[0]) / "counts.npy", allow_pickle=False)
         place = [sample.key for sample in held].index(truth.key)
         assert np.array_equal(metrics.confusion(truth.mask, pred.mask, counts.shape[1]), counts[place]), i
+    for i, (name, shown) in enumerate(study.inspected(3).items()):  # the same, image by image
+        assert name == f"softgel: {seen['truth'][i].key}"
+        assert list(shown) == list(seen)
+        assert all(np.array_equal(shown[model].mask, seen[model][i].mask) for model in seen)
+        assert shown["truth"].caption
 
 
 def test_defect_spectrum_alone_stands_beside_the_paper(smoke, tmp_path, nothing_runs):
