@@ -21,7 +21,6 @@ from defectlib.report.style import FAINT, INK, SERIES_COLOURS, WIDTH, panels
 SWITCH_STEP = "switch step u (0: large net alone, 1000: small net alone)"
 DISTANCE = "distance to the nearest training image (RMS, 0 to 1)"
 _PERCENT = 100
-_NARROW = 5.6  # inches, a figure of one panel
 
 
 def switch_curve(table: pd.DataFrame, measures: Mapping[str, str] | None = None) -> Figure:
@@ -75,7 +74,7 @@ def fidelity_diversity(
         x_label: Its name, with its unit.
         reference: Whose values are the cross, as its columns begin.
     """
-    figure, ((axes,),) = panels(1, 1, _NARROW, 3.6)
+    figure, ((axes,),) = panels(1, 1, WIDTH, 3.6)
     table = table.sort_values("u")
     axes.plot(table[x], table[y], marker="o", color=SERIES_COLOURS[0], label="two stages, by u")
     if f"{reference}_{y}" in table and f"{reference}_{x}" in table:
@@ -102,7 +101,7 @@ def agreement_curve(table: pd.DataFrame, remark: str) -> Figure:
         table: Columns ``u``, and ``agreement``, ``held_out``, ``oracle``: mIoU as fractions, NaN where there is none.
         remark: What is written where the curve would be, if nothing was judged.
     """
-    figure, ((axes,),) = panels(1, 1, _NARROW, 2.9)
+    figure, ((axes,),) = panels(1, 1, WIDTH, 2.9)
     table = table.sort_values("u")
     axes.plot(table["u"], _PERCENT * table["agreement"], marker="o", color=SERIES_COLOURS[0], label="synthetic")
     yardsticks = (("held_out", "--", "held-out images"), ("oracle", ":", "the oracle's own, unseen scenes"))
@@ -127,7 +126,7 @@ def difference_interval(table: pd.DataFrame) -> Figure:
     Args:
         table: Columns ``product``, ``model`` and ``difference``, ``difference_low``, ``difference_high`` (fractions).
     """
-    figure, ((axes,),) = panels(1, 1, _NARROW, 0.9 + 0.27 * len(table))
+    figure, ((axes,),) = panels(1, 1, WIDTH, 0.9 + 0.27 * len(table))
     for place, row in enumerate(table.itertuples()):
         low, high = _PERCENT * row.difference_low, _PERCENT * row.difference_high
         colour = SERIES_COLOURS[0] if low > 0 else SERIES_COLOURS[1] if high < 0 else "#808080"
@@ -150,7 +149,7 @@ def learning_curve(
         label: What the loss is.
         title: Of the legend.
     """
-    figure, ((axes,),) = panels(1, 1, _NARROW, 2.8)
+    figure, ((axes,),) = panels(1, 1, WIDTH, 2.8)
     for colour, (name, curve) in zip(SERIES_COLOURS, losses.items(), strict=False):
         smooth = curve["loss"].rolling(max(1, len(curve) // 30), center=True, min_periods=1).mean()
         axes.plot(curve["step"], curve["loss"], color=colour, alpha=0.25, lw=0.8)

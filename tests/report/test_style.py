@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,3 +71,15 @@ def test_report_loads_no_torch():
     code = f"import sys; from defectlib.report import {', '.join(modules)}; sys.exit('torch' in sys.modules)"
     assert len(modules) >= 8
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_colours_come_from_the_palette_alone():
+    """Greys are free; every other colour of a figure or a widget is one of the style's."""
+    elsewhere = []
+    for path in sorted(Path(report.__file__).parent.glob("*.py")):
+        if path.name != "style.py":
+            for colour in re.findall(r"#(?:[0-9a-fA-F]{3}){1,2}\b", path.read_text(encoding="utf-8")):
+                red, green, blue = mpl.colors.to_rgb(colour)
+                if not red == green == blue:
+                    elsewhere.append(f"{path.name}: {colour}")
+    assert elsewhere == []
