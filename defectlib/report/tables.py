@@ -65,7 +65,7 @@ class Table:
 
     def markdown(self) -> str:
         """MyST: a ``table`` directive, then the notes."""
-        align = ["left"] * self.labels + ["right"] * (self.frame.shape[1] - self.labels)
+        align = ["left"] * self.labels + [_aligned(cells) for _, cells in self.frame.iloc[:, self.labels :].items()]
         cells = self.frame.map(lambda text: text.replace("|", "\\|"))
         # Else the numbers would be parsed and lose their last zeros.
         body = cells.to_markdown(index=False, disable_numparse=True, colalign=align)
@@ -300,6 +300,11 @@ def _format(value: Any, decimals: int, missing: str) -> str:
 
 def _unmarked(value: Any) -> Any:
     return value.replace("**", "").replace("\N{NO-BREAK SPACE}", " ") if isinstance(value, str) else value
+
+
+def _aligned(cells: pd.Series) -> str:
+    """Numbers are read from the right and words from the left; a word in place of a number stands where it would."""
+    return "right" if cells.str.fullmatch(r"[^A-Za-z]*\d[^A-Za-z]*").any() else "left"
 
 
 def _label(row: Any) -> list[str]:

@@ -34,6 +34,13 @@ def boost():
     return table
 
 
+def test_numbers_stand_right_and_words_left():
+    columns = {"what": ["a", "b"], "mIoU": ["**82.3** [81.0, 83.5]", "not run"], "why": ["200 epochs", "none"]}
+    lines = tables.Table(pd.DataFrame(columns), "tab-x", "Caption.").markdown().splitlines()
+    rule = next(line for line in lines if line.startswith("|:"))
+    assert [cell[-1] for cell in rule.strip("|").split("|")] == ["-", ":", "-"]
+
+
 def test_one_column_stands_side_by_side():
     run = frame({"a": [1.5], "c": [7.0]}, ["ms"])
     table = tables.compare(frame({"a": [1.25], "b": [2.0]}, ["ms"]), None, run, "tab-x", "Caption.", decimals=1)
