@@ -22,7 +22,7 @@ from nbformat import NotebookNode
 from defectlib import runtime
 from defectlib.config import Stage
 from defectlib.errors import UserError
-from defectlib.publishing import PublishingError, notebooks, repository, results
+from defectlib.publishing import PublishingError, notebooks, pictures, repository, results
 
 #: From a notebook's name without suffix and its parameters to the stages it reads.
 Plan = Callable[[str, Mapping[str, Any]], Iterable[Stage]]
@@ -53,6 +53,7 @@ def stage(sources: Sequence[Path], root: Path, plan: Plan) -> None:
     for path, notebook in executed.items():
         if (committed := _committed(path.name)).is_file():
             shutil.copyfile(committed, root / "committed" / path.name)
+        pictures.lighten(notebook)
         if record := notebook.metadata.get(notebooks.RECORD):
             results.annotate(notebook, record, root / "notebooks" / "tables")
             notebook.cells.append(provenance_box(record, plan(path.stem, record["parameters"])))

@@ -26,7 +26,7 @@ window.look = {
       const { width: own, height, right } = element.getBoundingClientRect();
       if (!own || !height || right <= width + 1) continue;
       let around = element.parentElement;
-      while (around && getComputedStyle(around).overflowX === "visible") around = around.parentElement;
+      while (around && !stops(around, right)) around = around.parentElement;
       const cut = around && ["hidden", "clip"].includes(getComputedStyle(around).overflowX);
       if (!around || around.matches("html, body") || cut) faults.push(`${name(element)} ends at ${Math.round(right)} px`);
     }
@@ -52,6 +52,13 @@ window.look = {
     return [...missed, ...wanted.filter((element) => unseen.has(element)).map((element) => `not seen: ${name(element)}`)];
   },
 };
+
+// Whether what reaches as far as `right` meets a border of `element` beyond which it is cut off, or scrolled to.
+function stops(element, right) {
+  const { overflowX } = getComputedStyle(element);
+  const clips = ["hidden", "clip"].includes(overflowX);
+  return clips ? right > element.getBoundingClientRect().right + 1 : overflowX !== "visible";
+}
 
 function name(element) {
   return `${element.tagName.toLowerCase()}.${element.className} ${element.textContent.trim().slice(0, 40)}`;
