@@ -102,11 +102,11 @@ def beside_nearest(pictures: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]
     """A list of generators and a slider over their pairs: one, the training image nearest to it, their difference.
 
     Args:
-        pictures: Two images uint8 (H, W, 3), generated and training, by generator; equally many of each. No more of
-            them are shown than a page can carry.
+        pictures: Two images uint8 (H, W, 3), generated and training, by generator. One slider moves through all of
+            them, so as many of each are shown as that with the fewest has, and no more than a page can carry.
         what: What a group is.
     """
-    most = widgets.MAX_PICTURES // len(pictures)
+    most = min(widgets.MAX_PICTURES // len(pictures), *map(len, pictures.values()))
     contents = _fitting(
         lambda pixels: {
             name: [_beside(f"{name}, pair {k}", *pair, pixels) for k, pair in enumerate(pairs[:most], start=1)]

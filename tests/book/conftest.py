@@ -44,7 +44,7 @@ def has_widgets(notebook: NotebookNode) -> bool:
     return any(_PANEL.match(output.get("data", {}).get("text/plain", "")) for output in outputs)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built pages: the committed notebooks as they are, but those with widgets executed, as they hold no state.
 
@@ -79,7 +79,7 @@ def _own_page(folder: Path) -> Path:
     return executed
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if _CHROMIUM is None:
         if os.environ.get("DEFECTLIB_NEEDS_CHROMIUM"):
@@ -91,19 +91,19 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tab(browser: Browser) -> Tab:
     return Tab(browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def visits(book: Path, tab: Tab) -> dict[str, Visit]:
     """What was found on every page, opened from disk, by its place in the book."""
     names = [str(path.relative_to(book)) for path in pages(book)]
     return {name: visit(tab, (book / name).as_uri(), whole=name == names[0]) for name in names}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(book: Path) -> Iterator[str]:
     """Where the book is to be had over http."""
     handler = partial(_Quiet, directory=str(book))

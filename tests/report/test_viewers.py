@@ -108,6 +108,12 @@ def test_many_generators_show_fewer_pairs_each_and_large_ones_smaller_tiles():
     assert 'alt="0, pair 2: the generated image"' in rows[0][1].value
 
 
+def test_as_many_pairs_are_shown_of_each_as_there_are_of_the_fewest():
+    black = np.zeros((8, 8, 3), np.uint8)
+    panel = viewers.beside_nearest({"of record": [(black, black)] * 5, "this run": [(black, black)] * 2}, "net")
+    assert [len(row.children) for row in panel.children[2].children] == [2, 2]
+
+
 def test_every_point_of_the_chart_tells_its_values_and_shows_its_pairs(samples):
     table = pd.DataFrame({"u": [0, 400], "d": [1.0, 2.0], "s": [0.1, 0.3], "real_d": [1.5] * 2, "real_s": [0.25] * 2})
     options = {"x_label": "distance (pixels)", "y_label": "spread (0 to 1)", "reference": "real"}
