@@ -77,3 +77,8 @@ def test_equations_that_are_referred_to_exist():
     labels = re.findall(r"^\$\$ \((eq-[a-z-]+)\)$", EVERYTHING, re.MULTILINE)
     assert len(labels) == len(set(labels))
     assert set(re.findall(r"\{eq\}`([^`]+)`", EVERYTHING)) <= set(labels)
+
+
+@pytest.mark.parametrize("path", [*PAGES, *NOTEBOOKS], ids=lambda path: path.stem)
+def test_no_line_begins_with_a_per_cent_sign_which_would_make_it_a_comment(path):
+    assert [line for line in prose(path).splitlines() if line.lstrip().startswith("%")] == []

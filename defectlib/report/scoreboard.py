@@ -209,11 +209,12 @@ def _line(row: Any, elsewhere: Any | None) -> Line:
 
 def _found(row: Any) -> str:
     verdict = _signed(row.verdict) if row.verdict else ""
-    said = {"": row.run} if row.about == "count" else {"of record, ": row.record, "this run, ": row.run}
-    found = "; ".join(f"{source}{text}" for source, text in said.items() if text) or row.note
+    sources = {"": row.run} if row.about == "count" else {"of record, ": row.record, "this run, ": row.run}
+    found = "; ".join(f"{source}{text}" for source, text in sources.items() if text) or row.note
     if not found and row.verdict != NEEDS:
         found = "nothing was measured yet"
-    return f"{': '.join(part for part in (verdict, found) if part)}."
+    said = ": ".join(part for part in (verdict, found) if part)
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def _data(rows: pd.DataFrame) -> str:

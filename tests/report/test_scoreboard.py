@@ -158,11 +158,11 @@ def test_a_head_without_numbers_says_so():
 def test_a_chapter_without_a_claim_has_no_verdict():
     rows = answered("15_cost", cost={"verdict": "", "run": "Everything takes 9 years (6 rounds)", "data": "the plans"})
     text = scoreboard.head(rows).markdown()
-    assert "this run, Everything takes 9 years (6 rounds)." in text
+    assert "This run, Everything takes 9 years (6 rounds)." in text
     assert not any(sign in text for sign in scoreboard.SIGNS.values())
     assert "{ref}" not in text
     silent = scoreboard.head(answered("07_your_own_defects", own_data={"verdict": ""})).markdown()
-    assert "nothing has been trained yet where this stands." in silent
+    assert "Nothing has been trained yet where this stands." in silent
 
 
 def test_both_sources_of_a_head_are_named():
