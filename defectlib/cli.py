@@ -146,7 +146,7 @@ def train_segmenter_command(
     known_model(model)
     settings, data = _settings(profile, product)
     pairs = settings.synthesis(data, count=settings.synthetic) if synthetic else None
-    artifact = _build(settings.evaluation(data, model, pairs, seed))
+    artifact = cli_book.built(settings.evaluation(data, model, pairs, seed))
     summary = json.loads((artifact / "summary.json").read_text())
     print(f"mIoU {100 * summary['miou']:.2f} % on {summary['images']} held-out images. {summary['rule']}")
 
@@ -242,7 +242,7 @@ def sample_command(
         study.build()
         study.write(out)
     else:
-        copy_dataset(_build(sets[0]) / sets[0].dataset, out)
+        copy_dataset(cli_book.built(sets[0]) / sets[0].dataset, out)
     print(f"{sum(synthesis.count for synthesis in sets)} pairs in {out}")
 
 
@@ -292,16 +292,9 @@ def _settings(profile: str, product: str, **changes: Any) -> tuple[Profile, Data
     return settings, settings.data(known_product(product))
 
 
-def _build(stage: Stage) -> Path:
-    from defectlib.store import Store
-    from defectlib.studies.stages import RUNNERS
-
-    return Store().build(stage, RUNNERS)
-
-
 def _trained(stage: Stage, shipped: bool) -> Path:
     """The artifact of what was trained; ``shipped``: as it now comes with the package."""
-    artifact = _build(stage)
+    artifact = cli_book.built(stage)
     if not shipped:
         return artifact
     from defectlib.shipping import ship

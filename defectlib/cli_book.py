@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from defectlib import runtime
 from defectlib.errors import UserError
+
+if TYPE_CHECKING:
+    from defectlib.config import Stage
 
 BUILD = runtime.REPOSITORY / "build"
 STAGE, PAGES, BOOK = BUILD / "stage", BUILD / "_build" / "html", "defect-spectrum-book"
@@ -65,13 +68,10 @@ def plan_command(
     """
     import json
 
-    from defectlib.publishing import parameters
     from defectlib.store import Store
     from defectlib.studies import plans
 
-    declared = parameters.declared(source)
-    values = parameters.parse(_split_pairs(pairs), document, declared)
-    parameters.check(source, values, declared)
+    values = _checked(source, pairs, document)
     stages = plans.plan(source.stem, values)
     if as_json:
         print(json.dumps([{"stage": s.stage, "key": s.key(), "settings": s.model_dump(mode="json")} for s in stages]))
@@ -93,10 +93,7 @@ def build_command(
     from defectlib.store import Store
 
     stage = jobs.read_plan(settings)
-    if not (artifact := Store().find(stage)):
-        from defectlib.studies.stages import RUNNERS
-
-        artifact = Store().build(stage, RUNNERS)
+    artifact = Store().find(stage) or built(stage)
     if receipt:
         jobs.write_receipt(receipt, stage, artifact)
     else:
@@ -113,13 +110,10 @@ def record_command(
 
     Example: defectlib record notebooks/10_network_calls.ipynb -p profile cpu -p product washer -p pairs 48
     """
-    from defectlib.publishing import parameters
     from defectlib.report import tables
     from defectlib.studies import plans
 
-    declared = parameters.declared(source)
-    values = parameters.parse(_split_pairs(pairs), document, declared)
-    parameters.check(source, values, declared)
+    values = _checked(source, pairs, document)
     plans.plan(source.stem, values)  # tells wrong names
     study = plans.STUDIES[source.stem]
     records = study(**values).records() if study else {}
@@ -182,6 +176,24 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "pdf": pdf_command,
     "archive": archive_command,
 }
+
+
+def built(stage: Stage) -> Path:
+    """The artifact of ``stage``, built where it is not there; loads torch either way."""
+    from defectlib.store import Store
+    from defectlib.studies.stages import RUNNERS
+
+    return Store().build(stage, RUNNERS)
+
+
+def _checked(source: Path, pairs: list[str] | None, document: str) -> dict[str, Any]:
+    """The parameters given for a notebook, each of which it has."""
+    from defectlib.publishing import parameters
+
+    declared = parameters.declared(source)
+    values = parameters.parse(_split_pairs(pairs), document, declared)
+    parameters.check(source, values, declared)
+    return values
 
 
 def _split_pairs(pairs: list[str] | None) -> list[tuple[str, str]]:

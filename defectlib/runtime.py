@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,6 +69,11 @@ def git_commit() -> str:
         return commit + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def short_commit(commit: str) -> str:
+    """A commit as people write it, with what is said of changes after it."""
+    return re.sub(r"^([0-9a-f]{7})[0-9a-f]+", r"\1", commit)
 
 
 def _git(*arguments: str) -> str:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from defectlib import runtime
 from defectlib.errors import UserError
-from defectlib.publishing import PublishingError, notebooks, results, staging
+from defectlib.publishing import PublishingError, notebooks, staging
 from defectlib.store import write_atomically
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _about(root: Path, config: Path, toc: Mapping[str, Any]) -> dict[str, Any]:
     records = [record for record in read if record]
     made = {
         "Profile": {str(record["parameters"].get("profile", "none")) for record in records},
-        "Commit": {results.short(record["commit"]) for record in records},
+        "Commit": {runtime.short_commit(record["commit"]) for record in records},
         "Executed": {record["finished"][:10] for record in records},
     }
     lines = [f"{name} {', '.join(sorted(values))}" for name, values in made.items() if values]

@@ -13,6 +13,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from defectlib import runtime
+
 #: Where tables stand as CSV, in the metadata of an output (``defectlib.report.tables.CSV``).
 CSV = "text/csv"
 _LABEL = re.compile(r"[a-z][a-z0-9-]*")  # what a label may be that becomes a file's name
@@ -72,13 +74,8 @@ def _write(texts: Mapping[str, str], folder: Path) -> list[str]:
 def _line(record: Mapping[str, Any], folder: str, files: list[str]) -> str:
     parts = [
         f"Made {record['finished'][:10]}, profile {record['parameters'].get('profile', 'none')}, "
-        f"commit {short(record['commit'])}",
+        f"commit {runtime.short_commit(record['commit'])}",
         f"{{ref}}`provenance <{anchor(record)}>`",
         *(f"{{download}}`{'CSV' if len(files) == 1 else file} <{folder}/{file}>`" for file in files),
     ]
     return f":::{{div}} result-line\n{' · '.join(parts)}\n:::"
-
-
-def short(commit: str) -> str:
-    """A commit as people write it, with what is said of changes after it."""
-    return re.sub(r"^([0-9a-f]{7})[0-9a-f]+", r"\1", commit)

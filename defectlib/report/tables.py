@@ -332,7 +332,7 @@ def _dates(given: Mapping[str, pd.DataFrame]) -> list[str]:
     lines = []
     for source, frame in given.items():
         if found := frame.attrs.get("provenance"):
-            commit = re.sub(r"^(\w{7})\w*", r"\1", found["commit"])
+            commit = runtime.short_commit(found["commit"])
             where = f"{found['machine']} ({found['device']}), {found['finished'][:10]}, commit {commit}"
             lines.append(f"{source.capitalize()}: {where}.")
     return lines

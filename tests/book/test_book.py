@@ -175,10 +175,14 @@ def test_a_slider_with_mathematics_in_its_label_changes_the_picture(book, tab):
 # Tables -------------------------------------------------------------------------------------------------------------
 
 
+def _with_sortable_tables(book, tab):
+    """Every page that has one, opened."""
+    return ((path, tab.open(path.as_uri())) for path in pages(book) if soup(path).select("table.sortable"))
+
+
 def test_tables_sort_by_keyboard_up_and_down(book, tab):
     tried = 0
-    for path in [path for path in pages(book) if soup(path).select("table.sortable")]:
-        page = tab.open(path.as_uri())
+    for path, page in _with_sortable_tables(book, tab):
         tables = page.locator("table.sortable")
         for i in range(tables.count()):
             heads = tables.nth(i).locator("thead th")
@@ -204,8 +208,7 @@ def _sorted_by(page, table, head, place) -> str:
 
 def test_lists_and_words_choose_the_rows_of_a_table(book, tab):
     tried = 0
-    for path in [path for path in pages(book) if soup(path).select("table.sortable")]:
-        page = tab.open(path.as_uri())
+    for _, page in _with_sortable_tables(book, tab):
         bars = page.locator(".table-filters")
         for i in range(bars.count()):
             table = page.locator("table.sortable").nth(i)
