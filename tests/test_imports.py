@@ -14,7 +14,7 @@ from defectlib.runtime import PACKAGE_ROOT
 CORE = {"errors", "runtime", "config", "store"}
 TORCH = {"checkpoint", "clock", "device", "shipping", "torchvision_shim"}
 SETTINGS = CORE | {"profiles"}
-NETWORKS = {"metrics", "detection", "data", "defectgen", "rivals", "segmentation"}
+NETWORKS = {"metrics", "detection", "data", "defectgen", "rivals", "segmentation", "click"}
 
 #: What each module or subpackage of defectlib may import of the others. `data` sits on the core, `defectgen` and
 #: `segmentation` beside each other on `data`, `rivals` on `defectgen`, `studies` on all of them, `report` on the core
@@ -36,12 +36,14 @@ ALLOWED: dict[str, set[str]] = {
     "defectgen": CORE | TORCH | {"data"},
     "rivals": CORE | TORCH | {"data", "defectgen"},
     "segmentation": CORE | TORCH | {"data", "metrics", "detection"},
+    "click": CORE | TORCH | {"data", "metrics"},
     "report": CORE | {"data"},
     "studies": SETTINGS | TORCH | NETWORKS,
     "publishing": SETTINGS,
     "cli_data": CORE | {"data"},
     "cli_book": SETTINGS | {"studies", "publishing", "report"},
-    "cli": {"cli_book", "cli_data"} | SETTINGS | TORCH | NETWORKS | {"studies", "publishing"},
+    "cli_click": SETTINGS | TORCH | {"data", "click", "studies"},
+    "cli": {"cli_book", "cli_click", "cli_data"} | SETTINGS | TORCH | NETWORKS | {"studies", "publishing"},
     "__main__": {"cli"},
 }
 FILES = sorted(path for path in PACKAGE_ROOT.rglob("*.py") if path != PACKAGE_ROOT / "__init__.py")
