@@ -32,14 +32,20 @@ def run_notebook_command(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The executed notebook; appears when all is done.")],
     pairs: Pairs = None,
     document: Document = "",
+    as_built: Annotated[bool, typer.Option("--as-built", help="Build nothing; show what is there.")] = False,
 ) -> None:
     """Execute a notebook, refusing parameters that it does not have.
 
     Example: defectlib run-notebook notebooks/NAME.ipynb out.ipynb -p profile cpu -y "switch_steps: [0, 300]"
     """
+    import os
+
     from defectlib.publishing import parameters
     from defectlib.publishing.runner import run_notebook
+    from defectlib.studies.study import AS_BUILT
 
+    if as_built:
+        os.environ[AS_BUILT] = "1"  # for the notebook's kernel
     values = parameters.parse(_split_pairs(pairs), document, parameters.declared(source))
     run_notebook(source, target, values)
 
@@ -93,7 +99,14 @@ def build_command(
     from defectlib.store import Store
 
     stage = jobs.read_plan(settings)
-    artifact = Store().find(stage) or built(stage)
+    if runtime.launched() > 1:
+        from defectlib.studies.launched import build
+
+        artifact = build(stage, Store())
+    else:
+        artifact = Store().find(stage) or built(stage)
+    if artifact is None:  # a process that had its share of the work, and not of the result
+        return
     if receipt:
         jobs.write_receipt(receipt, stage, artifact)
     else:
@@ -113,6 +126,8 @@ def record_command(
     from defectlib.report import tables
     from defectlib.studies import plans
 
+    if out is not None and out.exists() and not out.is_dir():  # told now, and not when all is computed
+        raise UserError(f"--out {out}: is no folder; name another place")
     values = _checked(source, pairs, document)
     plans.plan(source.stem, values)  # tells wrong names
     study = plans.STUDIES[source.stem]
@@ -131,12 +146,13 @@ def publish_command(
     Example: defectlib publish build/notebooks/cpu/*.ipynb
     """
     from defectlib.publishing import staging
+    from defectlib.publishing.lock import alone
     from defectlib.studies import plans
 
-    BUILD.mkdir(exist_ok=True)
-    staging.stage(sources, STAGE, plans.plan)
-    print(f"book: building the pages of {len(sources)} notebooks and the chapters", file=sys.stderr)
-    staging.build_html(STAGE, CONFIG, PAGES, BUILD / "book.log")
+    with alone(BUILD / "publish.lock", "book: another process builds its pages in this checkout; waiting for it"):
+        staging.stage(sources, STAGE, plans.plan)
+        print(f"book: building the pages of {len(sources)} notebooks and the chapters", file=sys.stderr)
+        staging.build_html(STAGE, CONFIG, PAGES, BUILD / "book.log")
 
 
 def pdf_command(

@@ -2,6 +2,9 @@
 
 All of them draw the same batch from the same seeds, and each takes its share of it. So N processes train on the images,
 the noise and the timesteps that one would train on, and end in the same weights up to rounding.
+
+There are two roads to a team: a training starts its processes itself, on one machine (:func:`run_together`), or
+``accelerate launch`` has started them, on one machine or several, and the first gives the word (:func:`launched_team`).
 """
 
 from __future__ import annotations
@@ -9,10 +12,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from accelerate.utils.other import get_free_port
 from torch import nn
 from torch.multiprocessing import spawn
@@ -50,6 +56,10 @@ class Team:
         """While this lasts, gradients add up here and are not yet averaged with those of the others."""
         return self.accelerator.no_sync(self.joined) if self.accelerator else nullcontext()
 
+    def hear(self, word: Any = None) -> Any:
+        """What the first process says; each must ask, and the first brings its ``word``."""
+        return broadcast_object_list([word])[0]
+
     def mean(self, value: float) -> float:
         """The mean of ``value`` over the processes; each must ask."""
         if self.accelerator is None:
@@ -66,6 +76,17 @@ def check_processes(device: torch.device, count: int) -> None:
     """
     if device.type == "cuda" and count > (found := torch.cuda.device_count()):
         raise UserError(f"setting 'processes' is {count}, but torch sees {found} CUDA device(s) here; use at most that")
+
+
+@cache
+def launched_team(device: str) -> Team:
+    """The place of this process among those that ``accelerate launch`` has started; they may wait for days.
+
+    Args:
+        device: Kind of device; on ``cuda`` each process has a GPU of its own.
+    """
+    patience = InitProcessGroupKwargs(timeout=timedelta(days=30))
+    return Team(Accelerator(cpu=device == "cpu", mixed_precision="no", kwargs_handlers=[patience]))
 
 
 def run_together(count: int, device: torch.device, work: Callable[..., None], *arguments: Any) -> None:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from defectlib import runtime
+from defectlib import reading, runtime
 from defectlib.config import Stage
 from defectlib.errors import UserError
-from defectlib.profiles import PROFILES
+from defectlib.profiles import load_profile
 from defectlib.publishing import notebooks
-from defectlib.store import PROVENANCE, Store, settings_of, write_atomically
+from defectlib.store import PROVENANCE, Store, settings_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Job:
         settings = self.settings
         parts = [getattr(settings, "model", None), getattr(getattr(settings, "net", None), "kind", None)]
         data = getattr(settings, "data", None)
-        parts += [] if data is None else ["on", getattr(data, "product", None) or data.root.name]
+        shown = getattr(data, "product", None) or getattr(getattr(data, "root", None), "name", None)
+        parts += ["on", shown] if shown else []
         return " ".join([settings.stage, *(part for part in parts if part), f"[{settings.key()}]"])
 
 
@@ -58,7 +60,7 @@ def write_receipt(path: Path, settings: Stage, artifact: Path) -> None:
     """Say in ``path`` where the artifact is, dated as the artifact is, so that nothing seems newer than it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"stage": settings.stage, "key": settings.key(), "artifact": str(artifact)}
-    write_atomically(path, json.dumps(record, indent=1) + "\n")
+    _write(path, json.dumps(record, indent=1) + "\n")
     time = (artifact / PROVENANCE).stat().st_mtime_ns
     os.utime(path, ns=(time, time))
 
@@ -93,19 +95,36 @@ def collect(stages: Iterable[Stage], store: Store, folder: Path) -> dict[str, Jo
     return jobs
 
 
+def written(folder: Path, name: str) -> Job:
+    """The job ``STAGE/KEY`` as :func:`collect` wrote it down, for a process that is to do it and nothing else.
+
+    Such a process looks nothing up in the store, so it waits for all that the stage is made from.
+
+    Raises:
+        UserError: The plan is not there, or holds no settings.
+    """
+    plan = folder / "plans" / f"{name}.json"
+    if not plan.is_file():
+        raise UserError(f"{plan}: is not there; run the workflow again, in a folder that all its machines share")
+    settings = read_plan(plan)
+    inputs = tuple(receipt_path(stage, folder) for stage in settings.inputs().values())
+    return Job(settings, inputs, receipt_path(settings, folder), plan)
+
+
 def read_plan(path: Path) -> Stage:
     """The settings in a file such as :func:`collect` writes.
 
     Raises:
         UserError: The file is not JSON, or its content describes no stage.
     """
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path}: is not JSON ({error}); `defectlib plan --json` shows what it should hold") from error
+    advice = "`defectlib plan --json` shows what it should hold"
+    content = reading.read_json(path, advice)
     if not isinstance(content, dict):
-        raise UserError(f"{path}: must hold a table with 'stage' and 'settings'")
-    return settings_of(content)
+        raise UserError(f"{path}: must hold a table with 'stage' and 'settings'; {advice}")
+    try:
+        return settings_of(content)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def write_if_changed(path: Path, content: Any) -> None:
@@ -113,26 +132,71 @@ def write_if_changed(path: Path, content: Any) -> None:
     text = json.dumps(content, indent=1, sort_keys=True) + "\n"
     if not path.is_file() or path.read_text() != text:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text)
+        _write(path, text)
 
 
-def write_notebook_plan(folder: Path, name: str, profile: str, stages: Iterable[Stage]) -> None:
+def _write(path: Path, text: str) -> None:
+    """As a whole, for who reads meanwhile; not secured against a power cut, since every run compares and mends it.
+
+    A plan of two thousand jobs would wait half a minute for the disk.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def write_notebook_plan(path: Path, notebook: str, values: Mapping[str, Any], stages: Iterable[Stage]) -> None:
     """Write down what a notebook's outputs depend on besides code: its cells and, of the profile, what it reads.
 
-    That is the settings of its stages; the whole profile where it has none. Outputs as committed are not among it, so
+    That is the keys of its stages; the whole profile where it has none. Outputs as committed are not among it, so
     that refreshing them makes nothing run again.
+
+    Args:
+        path: The file to write.
+        notebook: Name of the notebook.
+        values: Its parameters, ``profile`` among them.
+        stages: What it builds with them.
     """
-    cells = notebooks.read(runtime.REPOSITORY / "notebooks" / f"{name}.ipynb").cells
+    cells = notebooks.read(runtime.REPOSITORY / "notebooks" / f"{notebook}.ipynb").cells
     content = {
         "cells": [[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in cells],
-        "profile": [stage.model_dump(mode="json") for stage in stages] or (PROFILES / f"{profile}.yaml").read_text(),
+        "parameters": dict(values),
+        "profile": [stage.key() for stage in stages] or load_profile(values["profile"]).model_dump(mode="json"),
     }
-    write_if_changed(folder / "plans" / "notebooks" / profile / f"{name}.json", content)
+    write_if_changed(path, content)
 
 
-def needs_gpu(settings: Stage) -> bool:
-    """Whether the stage itself (not what it is made from) runs on a GPU."""
-    return getattr(settings, "device", "cpu") == "cuda"
+# What a job takes ---------------------------------------------------------------------------------------------------
+
+#: Seconds that one step of a training, or one network call for one pair, may take on a device. They set limits, not
+#: expectations: a job that runs into its limit goes on from its last checkpoint when it is tried again.
+STEP, CALL = {"cpu": 4.0, "cuda": 0.5}, {"cpu": 1.0, "cuda": 0.1}
+START = 30
+"""Minutes for everything else: loading libraries and data, evaluating, measuring."""
+
+
+def device(settings: Stage) -> str:
+    """Where the stage itself (not what it is made from) runs: what judges, where the judging network was trained."""
+    judges = (getattr(settings, name, None) for name in ("segmenter", "oracle"))
+    return next((stage.device for stage in (settings, *judges) if hasattr(stage, "device")), "cpu")
+
+
+def gpus(settings: Stage) -> int:
+    """How many GPUs the stage itself runs on."""
+    return getattr(settings, "processes", 1) if device(settings) == "cuda" else 0
+
+
+def memory(settings: Stage) -> int:
+    """Main memory in MB: libraries, decoded images and pinned batches; on CUDA the libraries alone take some GB."""
+    return 16_000 * gpus(settings) or 4_000
+
+
+def minutes(settings: Stage) -> int:
+    """The longest that a job may take before it is stopped, where something stops jobs."""
+    on = device(settings)
+    steps = getattr(settings, "steps", 0)
+    calls = getattr(settings, "count", 0) * getattr(settings, "num_inference_steps", 1)
+    return START + math.ceil((steps * STEP[on] + calls * CALL[on]) / 60)
 
 
 def source_digest() -> str:

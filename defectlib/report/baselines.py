@@ -41,6 +41,7 @@ def table(record: pd.DataFrame | None, run: pd.DataFrame | None, rule: str, name
 
 def how(frame: pd.DataFrame) -> str:
     """How the numbers of a table were made, in a sentence."""
+    frame = frame.dropna(subset="miou")
     seeds, images = int(frame["seeds"].max()), int(frame["images"].max())
     by_model = frame["pretrained"].astype(bool).groupby(level="model", sort=False).all()
     named = ", ".join(by_model.index[by_model])
@@ -53,6 +54,8 @@ def heatmap(frame: pd.DataFrame) -> Figure:
     wide = _PERCENT * _wide(frame, "miou")
     figure, axes = _map(wide, 0.9 + 0.42 * len(wide), "mIoU (%)", ".1f")
     for row, best in enumerate(wide.fillna(-1).to_numpy().argmax(axis=1)):
+        if wide.iloc[row].isna().all():
+            continue
         axes.add_patch(Rectangle((best, row), 1, 1, fill=False, edgecolor=INK, lw=1.6, clip_on=False))
     return figure
 
@@ -88,13 +91,14 @@ def _cells(frame: pd.DataFrame) -> pd.DataFrame:
     """The cells of :func:`table` as text; None where a model was not run."""
     miou, spread = _PERCENT * _wide(frame, "miou"), _PERCENT * _wide(frame, "spread")
     blind = _PERCENT * frame["background_only"].groupby(level="product", sort=False).first()
-    miou.loc["mean"], blind.loc["mean"] = miou.mean(axis=0, skipna=False), blind.mean()
+    miou.loc["mean"], blind.loc["mean"] = miou.mean(axis=0, skipna=False), blind.mean(skipna=False)
     spread = spread.reindex(miou.index)
     cells = {
         model: [_cell(miou.at[row, model], spread.at[row, model], miou.loc[row].max()) for row in miou.index]
         for model in miou
     }
-    shown = pd.DataFrame({**cells, BLIND: [f"{value:.1f}" for value in blind]}, index=miou.index)
+    none = [None if value != value else f"{value:.1f}" for value in blind]
+    shown = pd.DataFrame({**cells, BLIND: none}, index=miou.index)
     shown.attrs = dict(frame.attrs)
     return shown
 

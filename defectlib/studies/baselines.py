@@ -46,6 +46,10 @@ class Baselines(Study):
         """All of them."""
         return tuple(stage for cell in self.cells().values() for stage in cell)
 
+    def shown(self) -> dict[Cell, tuple[Evaluation, ...]]:
+        """:meth:`cells`, of which every seed is there where nothing is to be built."""
+        return {cell: stages for cell, stages in self.cells().items() if self.shows(stages)}
+
     def data(self, product: str) -> Data:
         """A product at the profile's size."""
         return self.profile.data(product)
@@ -56,12 +60,14 @@ class Baselines(Study):
     def table(self) -> pd.DataFrame:
         """Index ``product``, ``model``; fractions in [0, 1].
 
-        ``miou``: mean over seeds; ``spread``: their standard deviation, NaN with one seed; ``low``, ``high``: 95 %
-        bootstrap interval over images (groups), of the seeds' summed counts; ``background_only``: mIoU of seeing no
-        defect; ``recall`` and ``fpr``: see :data:`defectlib.detection.RULE`; ``pretrained``; ``seeds``, ``images``.
+        All are NaN in a cell that is not :meth:`shown`. ``miou``: mean over seeds; ``spread``: their standard
+        deviation, NaN with one seed; ``low``, ``high``: 95 % bootstrap interval over images (groups), of the seeds'
+        summed counts; ``background_only``: mIoU of seeing no defect; ``recall`` and ``fpr``: see
+        :data:`defectlib.detection.RULE`; ``pretrained``; ``seeds``, ``images``.
         """
-        rows = {cell: self._row(self.data(cell[0]), stages) for cell, stages in self.cells().items()}
-        return pd.DataFrame.from_dict(rows, orient="index").set_axis(_index(rows, "model"))
+        rows = {cell: self._row(self.data(cell[0]), stages) for cell, stages in self.shown().items()}
+        table = pd.DataFrame.from_dict(rows, orient="index").set_axis(_index(rows, "model"))
+        return table.reindex(_index(self.cells(), "model"))
 
     def _row(self, data: Data, stages: tuple[Evaluation, ...]) -> dict[str, float | int | bool]:
         groups = load(data).eval_groups
@@ -91,14 +97,14 @@ class Baselines(Study):
         """IoU of every class behind each cell: index ``product``, ``model``, ``class``; column ``iou`` in [0, 1]."""
         rows = {
             (*cell, name): {"iou": iou}
-            for cell, stages in self.cells().items()
+            for cell, stages in self.shown().items()
             for name, iou in class_iou(self, stages, load(self.data(cell[0])).classes).items()
         }
         return pd.DataFrame.from_dict(rows, orient="index").set_axis(_index(rows, "model", "class"))
 
     def detections(self, product: str) -> pd.DataFrame:
         """Recall and false alarms of every model on a product: index ``measure``, ``of``; a column each."""
-        of_product = {model: stages for (name, model), stages in self.cells().items() if name == product}
+        of_product = {model: stages for (name, model), stages in self.shown().items() if name == product}
         found = {model: self._rates(self.data(product), stages) for model, stages in of_product.items()}
         return pd.DataFrame(found).rename_axis(index=["measure", "of"])
 
@@ -125,7 +131,7 @@ class Baselines(Study):
 
     def losses(self) -> dict[Cell, pd.DataFrame]:
         """The loss of each cell's first seed while it trained: columns ``step`` and ``loss``."""
-        found = {cell: self.path(stages[0].segmenter) / "losses.json" for cell, stages in self.cells().items()}
+        found = {cell: self.path(stages[0].segmenter) / "losses.json" for cell, stages in self.shown().items()}
         return {
             cell: pd.DataFrame(json.loads(file.read_text()), columns=["step", "loss"]) for cell, file in found.items()
         }
@@ -136,7 +142,7 @@ class Baselines(Study):
         The first ones that show, taken in order, as many types of defect as possible.
         """
         held = load_eval(self.data(product))
-        cells = {model: stages[0] for (name, model), stages in self.cells().items() if name == product}
+        cells = {model: stages[0] for (name, model), stages in self.shown().items() if name == product}
         chosen = _varied(held[:_KEPT], count)
         found = {"truth": [held[i] for i in chosen]}
         for model, stage in cells.items():
@@ -148,7 +154,7 @@ class Baselines(Study):
         """``count`` images of every product by name, each as :meth:`predictions` has it, by ``truth`` and model."""
         return {
             f"{product.replace('_', ' ')}: {seen[0].key}": dict(zip(shown, seen, strict=True))
-            for product in self.table.index.unique("product")
+            for product in dict.fromkeys(product for product, _ in self.shown())
             for shown in [self.predictions(product, count)]
             for seen in zip(*shown.values(), strict=True)
         }
@@ -209,7 +215,8 @@ def means(table: pd.DataFrame) -> pd.Series:
 
 def winners(table: pd.DataFrame) -> dict[str, str]:
     """The model with the greatest mIoU on each product."""
-    return {product: rows["miou"].idxmax()[1] for product, rows in table.groupby(level="product", sort=False)}
+    found = table["miou"].dropna()
+    return {product: cells.idxmax()[1] for product, cells in found.groupby(level="product", sort=False)}
 
 
 def claims(table: pd.DataFrame) -> list[str]:

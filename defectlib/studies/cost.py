@@ -8,20 +8,16 @@ hours rest on is typed in.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from defectlib.config import (
     DenoiserTraining,
-    Evaluation,
-    PublishedData,
     RivalTraining,
     SegmenterTiming,
     SegmenterTraining,
@@ -33,54 +29,27 @@ from defectlib.profiles import Profile, load_profile
 from defectlib.store import provenance
 from defectlib.studies.baselines import Baselines
 from defectlib.studies.controls import Controls
-from defectlib.studies.ratios import WHOLE, Ratios
+from defectlib.studies.dataset import PAPER, PRODUCTS, Run, known, runs
+from defectlib.studies.ratios import Ratios
 from defectlib.studies.speed import WAYS, Speed
 from defectlib.studies.study import Study
 
 SETTING = "gpu"
 """The profile that is priced: the paper's setting."""
-#: Dataset, as Table 3 has it → its products there, as the loader of Defect Spectrum spells them.
-PRODUCTS = {
-    "MVTec": tuple(
-        f"mvtec_{name}"
-        for name in (
-            *("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut"),
-            *("pill", "screw", "tile", "toothbrush", "transistor", "wood", "zipper"),
-        )
-    ),
-    "VISION": tuple(f"vision_{name}" for name in ("capacitor", "console", "ring", "screw", "wood")),
-    "DAGM2007": ("dagm",),
-    "Cotton-Fabric": ("cotton_fabric",),
-}
-#: Dataset of Table 4 → its best baseline in Table 3. That of MVTec is one of the two of Figure 8.
-BEST = {"VISION": "M2F", "Cotton-Fabric": "M2F"}
 
 #: Network, what it does (a training step, or a call), side of its images in pixels.
 Part = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Run):
     """A command, and what it makes.
 
     Attributes:
-        makes: The table or figure.
-        notebook: Name of the notebook.
-        parameters: Of it.
         stages: What has to be made, inputs not listed.
     """
 
-    makes: str
-    notebook: str
-    parameters: Mapping[str, Any]
     stages: tuple[Stage, ...]
-
-    @property
-    def command(self) -> str:
-        """As a shell takes it."""
-        values = yaml.safe_dump(dict(self.parameters), default_flow_style=True, width=10_000, sort_keys=False).strip()
-        out = "-".join(re.findall(r"[a-z0-9]+", self.makes.lower()))
-        return f"defectlib run-notebook notebooks/{self.notebook}.ipynb {out}.ipynb -y '{values}'"
 
 
 @dataclass(frozen=True)
@@ -151,21 +120,17 @@ class Cost(Study):
 
     def jobs(self) -> tuple[Job, ...]:
         """A command for each table, those first whose results later ones take up."""
-        setting = {"profile": self.whole.name}
-        every = [known(name) for names in PRODUCTS.values() for name in names]
-        mvtec = [known(name) for name in PRODUCTS["MVTec"]]
-        judged = Baselines(self.whole, tuple(every)).stages()
-        boosted = _boosted(self._of(mvtec, self.whole.boosted, self.whole.ratios))
-        jobs = [
-            Job("Table 2", "13_speed", setting, Speed(self.whole).stages()),  # of an image its size alone counts
-            Job("Table 3", "14_baselines", setting | {"products": every}, judged),
-            Job("Figure 8; Table 4, MVTec", "05_synthetic_boost", setting | {"products": mvtec}, boosted),
-        ]
-        for dataset, model in BEST.items():
-            values = {"products": [known(name) for name in PRODUCTS[dataset]], "models": [model], "ratios": [0, WHOLE]}
-            stages = _boosted(self._of(*values.values()))
-            jobs.append(Job(f"Table 4, {dataset}", "05_synthetic_boost", setting | values, stages))
-        return tuple(jobs)
+        speed = Run("Table 2", "13_speed", {"profile": self.whole.name})  # of an image its size alone counts
+        every = (speed, *runs(PAPER, self.whole.name))
+        return tuple(Job(run.makes, run.notebook, run.parameters, self._stages(run)) for run in every)
+
+    def _stages(self, run: Run) -> tuple[Stage, ...]:
+        if run.notebook == "13_speed":
+            return Speed(self.whole).stages()
+        products, models, ratios = (tuple(run.parameters.get(name, ())) for name in ("products", "models", "ratios"))
+        if run.notebook == "14_baselines":
+            return Baselines(self.whole, products).stages()
+        return Ratios(self._of(products, models or self.whole.boosted, ratios or self.whole.ratios)).stages()
 
     def beside(self) -> Job:
         """What the commands of the boost make as well, and the paper does not have: controls on embedded images."""
@@ -241,11 +206,6 @@ def record_name(device: str) -> str:
     return f"throughput_{device}"
 
 
-def known(name: str) -> str:
-    """A product of Defect Spectrum as parameters spell it."""
-    return f"defect_spectrum/{name}"
-
-
 # Counting -----------------------------------------------------------------------------------------------------------
 
 
@@ -284,27 +244,3 @@ def _every(stages: Iterable[Stage], seen: set[str]) -> Iterator[Stage]:
             seen.add(key)
             yield from _every(stage.inputs().values(), seen)
             yield stage
-
-
-def _boosted(profile: Profile) -> tuple[Evaluation, ...]:
-    """The stages of :class:`~defectlib.studies.ratios.Ratios`, for data that need not be here."""
-    return _Planned(profile).stages()
-
-
-class _Planned(Ratios):
-    """Ratios of as many real images as the division of Defect Spectrum lets train: ``shots`` of each type.
-
-    They are a few less where an image shows several types, so it is a few pairs too many that are counted here.
-    """
-
-    def evaluations(self, product: str, model: str, ratio: int) -> tuple[Evaluation, ...]:
-        profile, data = self.profile, self.profile.data(product)
-        pairs = round(ratio * real_images(data) / WHOLE)
-        pool = profile.synthesis(data, count=round(max(WHOLE, *profile.ratios) * real_images(data) / WHOLE))
-        synthetic = pool if pairs else None
-        return tuple(profile.evaluation(data, model, synthetic, seed, pairs=pairs or None) for seed in profile.seeds)
-
-
-def real_images(data: PublishedData) -> int:
-    """How many images train, at most, where the publishers divide nothing; known from the manifest alone."""
-    return data.shots * len(data.classes)

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from defectlib import metrics
-from defectlib.config import Data, EmbeddedData, Evaluation, Synthesis
+from defectlib.config import Data, EmbeddedData, Evaluation, PublishedData, Synthesis
 from defectlib.data import procedural
 from defectlib.data.loading import load, load_train
+from defectlib.data.sources.manifest import read_manifest
 from defectlib.errors import UserError, unknown
 from defectlib.profiles import Profile
 from defectlib.studies.boost import Comparison, compare_defects, counts
@@ -26,11 +27,20 @@ WHOLE = 100
 
 
 def real_images(data: Data) -> int:
-    """How many real images train; data that are not embedded have to be there to be counted."""
+    """How many real images train, which is known without having them unless the publishers divide the dataset.
+
+    Of a published product as many as the protocol asks for, ``shots`` of each defect type: where one image shows
+    several types, a few less do train. What publishers divide, and folders, have to be there to be counted.
+
+    Raises:
+        UserError: There is no such embedded product, or data that have to be counted are not here or have faults.
+    """
     if isinstance(data, EmbeddedData):
         if data.product not in procedural.PRODUCTS:
             raise unknown("product", data.product, procedural.PRODUCTS)
         return data.shots * len(procedural.PRODUCTS[data.product].classes)
+    if isinstance(data, PublishedData) and not read_manifest(data.dataset).divided:
+        return data.shots * len(data.classes)
     return len(load_train(data))
 
 

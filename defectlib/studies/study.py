@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +13,17 @@ from defectlib import runtime
 from defectlib.config import Stage, Synthesis
 from defectlib.data.folder import read_dataset
 from defectlib.data.sample import Sample
+from defectlib.errors import UserError
 from defectlib.profiles import Profile
 from defectlib.store import Store
 from defectlib.studies.stages import RUNNERS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+AS_BUILT = "DEFECTLIB_AS_BUILT"
+"""Environment variable: while it is 1, studies build nothing and show what is there."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +46,45 @@ class Study(ABC):
         """What of the study can become numbers of record: tables and their provenance, by name."""
         return {}
 
+    @property
+    def as_built(self) -> bool:
+        """Whether nothing is built and what is there is shown."""
+        return os.environ.get(AS_BUILT) == "1"
+
+    def shows(self, stages: Iterable[Stage]) -> bool:
+        """Whether all of ``stages`` can be shown: they are there, or are built when they are asked for."""
+        return not self.as_built or all(self.store.find(stage) for stage in stages)
+
     def build(self) -> None:
-        """Make what is missing, saying on standard error which of how many is at hand."""
+        """Make what is missing, saying on standard error which of how many is at hand; see also :data:`AS_BUILT`.
+
+        Raises:
+            UserError: Nothing is to be built, and nothing is there.
+        """
         stages = self.stages()
         missing = [stage for stage in stages if self.store.find(stage) is None]
+        if self.as_built:
+            self._tell(len(stages) - len(missing), len(stages))
+            return
         for number, stage in enumerate(missing, start=1):
             runtime.say(f"{stage.stage} {number} of {len(missing)} ({stage.key()})")
             self.store.build(stage, RUNNERS)
 
+    def _tell(self, there: int, wanted: int) -> None:
+        if wanted and not there:
+            raise UserError(f"none of the {wanted} artifacts to be shown is built yet in {self.store.root}; build some")
+        runtime.say(f"{there} of {wanted} artifacts are there, and shown as they are")
+
     def path(self, stage: Stage) -> Path:
-        """The directory of a stage's artifact; made if it is missing."""
-        return self.store.find(stage) or self.store.build(stage, RUNNERS)
+        """The directory of a stage's artifact; made if it is missing.
+
+        Raises:
+            UserError: It is missing, and nothing is to be built.
+        """
+        found = self.store.find(stage)
+        if found is None and self.as_built:
+            raise UserError(f"{stage.stage} {stage.key()} is not built yet; build it, or leave out --as-built")
+        return found or self.store.build(stage, RUNNERS)
 
     def read_pairs(self, synthetic: Synthesis) -> tuple[Sample, ...]:
         """The pairs of a synthetic set, in the order in which they were sampled."""

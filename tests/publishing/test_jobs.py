@@ -7,7 +7,20 @@ from pathlib import Path
 import pytest
 
 from defectlib import profiles
-from defectlib.config import DenoiserTraining, EmbeddedData, LargeNet, SegmenterTraining, SmallNet, Synthesis
+from defectlib.config import (
+    DenoiserTraining,
+    Density,
+    EmbeddedData,
+    Evaluation,
+    Judgement,
+    LargeNet,
+    OracleTraining,
+    SegmenterTraining,
+    SmallNet,
+    Synthesis,
+)
+from defectlib.errors import UserError
+from defectlib.profiles import load_profile
 from defectlib.publishing import jobs
 from defectlib.store import Store
 from defectlib.studies import plans
@@ -75,9 +88,56 @@ def test_titles_say_what_is_built():
     assert jobs.Job(SYNTHETIC, (), Path(), Path()).title == f"synthetic on softgel [{SYNTHETIC.key()}]"
 
 
+def test_what_a_title_lacks_is_left_out():
+    stage = Density(samples=3)
+    assert jobs.Job(stage, (), Path(), Path()).title == f"density [{stage.key()}]"
+
+
+def test_a_process_that_does_one_job_reads_what_another_wrote_down(store, tmp_path):
+    store.build(LARGE, RUNNERS)
+    planned = jobs.collect([SEGMENTER], store, tmp_path)
+    for key in (name(SMALL), name(SYNTHETIC), name(SEGMENTER)):
+        assert jobs.written(tmp_path, key) == planned[key]
+
+
+def test_a_plan_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"denoiser/abc.json: is not there; run the workflow again, in a folder that"):
+        jobs.written(tmp_path, "denoiser/abc")
+
+
+# What a job takes ---------------------------------------------------------------------------------------------------
+
+
+def on_cuda(settings, **more):
+    return settings.model_copy(update={"device": "cuda", **more})
+
+
 def test_only_what_runs_on_a_gpu_asks_for_one():
-    assert not jobs.needs_gpu(LARGE)
-    assert jobs.needs_gpu(DenoiserTraining(data=DATA, net=LargeNet(), steps=1, device="cuda"))
+    segmenter = on_cuda(SEGMENTER, synthetic=None)
+    oracle = OracleTraining(product="softgel", size=32, steps=1, device="cuda")
+    assert [jobs.gpus(stage) for stage in (LARGE, SYNTHETIC, SEGMENTER, Evaluation(segmenter=SEGMENTER))] == [0] * 4
+    assert jobs.gpus(on_cuda(LARGE)) == jobs.gpus(segmenter) == jobs.gpus(Evaluation(segmenter=segmenter)) == 1
+    assert jobs.gpus(Judgement(synthetic=SYNTHETIC, oracle=oracle)) == 1
+    assert jobs.gpus(Judgement(synthetic=SYNTHETIC)) == 0
+    assert jobs.gpus(on_cuda(LARGE, processes=4)) == 4
+
+
+def test_a_process_on_a_gpu_needs_more_memory():
+    assert jobs.memory(LARGE) == 4_000
+    assert jobs.memory(on_cuda(LARGE)) == 16_000
+    assert jobs.memory(on_cuda(LARGE, processes=4)) == 64_000
+
+
+def test_time_grows_with_the_work():
+    paper = load_profile("gpu", device="cuda", precision="bf16")
+    data = paper.data("softgel")
+    assert jobs.minutes(paper.large_training(data)) == jobs.START + round(160_000 * jobs.STEP["cuda"] / 60 + 0.5)
+    assert jobs.minutes(on_cuda(SYNTHETIC, count=60, num_inference_steps=100)) == jobs.START + 10
+    assert jobs.minutes(Evaluation(segmenter=SEGMENTER)) == jobs.START
+    assert jobs.minutes(SEGMENTER.model_copy(update={"steps": 30})) == jobs.START + 2
+
+
+# Files --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_file_keeps_its_date_while_its_content_stays(tmp_path):
@@ -96,14 +156,13 @@ def test_a_profile_value_concerns_only_the_notebooks_that_read_it(tmp_path, monk
     names = ("01_datasets", "03_defect_gen", "04_switch_step", "05_synthetic_boost")
     folder = tmp_path / "profiles"
     shutil.copytree(profiles.PROFILES, folder)
-    for module in (profiles, jobs):
-        monkeypatch.setattr(module, "PROFILES", folder)
+    monkeypatch.setattr(profiles, "PROFILES", folder)
 
     def write() -> dict[str, str]:
+        values = {"profile": "smoke"}
         for name in names:
-            jobs.write_notebook_plan(tmp_path, name, "smoke", plans.plan(name, {"profile": "smoke"}))
-        written = tmp_path / "plans" / "notebooks" / "smoke"
-        return {name: (written / f"{name}.json").read_text() for name in names}
+            jobs.write_notebook_plan(tmp_path / f"{name}.json", name, values, plans.plan(name, values))
+        return {name: (tmp_path / f"{name}.json").read_text() for name in names}
 
     def changed(old: str, new: str) -> set[str]:
         before, path = write(), folder / "smoke.yaml"

@@ -10,9 +10,12 @@ from defectlib import detection, metrics
 from defectlib.config import PRETRAINABLE
 from defectlib.data.loading import load_eval
 from defectlib.data.sources.manifest import read_manifest
+from defectlib.errors import UserError
+from defectlib.report import baselines as report
 from defectlib.report import paper
 from defectlib.store import Store
 from defectlib.studies.baselines import Baselines, _varied, claims, means, table_3_row, winners
+from defectlib.studies.study import AS_BUILT
 from tests.studies.test_boost import image_counts
 
 
@@ -150,3 +153,39 @@ def test_a_model_that_was_not_run_everywhere_has_no_mean():
     assert means(table).isna().to_dict() == {"UNet": False, "DL": True}
     assert winners(table)["b"] == "UNet"
     assert len(claims(table)) == 1
+
+
+# What is there so far -----------------------------------------------------------------------------------------------
+
+
+def test_a_table_of_what_is_built_has_empty_cells_for_the_rest(smoke, tmp_path, nothing_runs, monkeypatch):
+    study = study_of(smoke, tmp_path, products=("softgel", "twill"), models=("UNet", "DL"), seeds=(0, 1))
+    runners = {"segmenter": lambda settings, inputs, out: None, "evaluation": evaluated}
+    for stage in (*study.cells()["softgel", "DL"], study.cells()["softgel", "UNet"][0]):  # of the latter one seed
+        study.store.build(stage, runners)
+    monkeypatch.setenv(AS_BUILT, "1")
+    study.build()
+    assert list(study.shown()) == [("softgel", "DL")]
+    assert study.table["miou"].notna().to_dict() == {cell: cell == ("softgel", "DL") for cell in study.cells()}
+    shown = report.table(None, study.table, metrics.RULE, "tab-part", "part").frame.set_index("product")
+    assert list(shown.loc["twill", ["UNet", "DL", report.BLIND]]) == ["not run"] * 3
+    assert shown.at["softgel", "UNet"] == "not run"
+    assert shown.at["softgel", "DL"].startswith("**")
+    assert report.heatmap(study.table).axes
+    assert study.not_better() == []
+    assert claims(study.table)[0] == "One model wins on every product: DL on softgel."
+
+
+def evaluated(settings, inputs, out):
+    np.save(out / "counts.npy", np.stack([image_counts(80, 5)] * 6))
+    np.save(out / "defects.npy", np.ones((6, 6, 3), np.int64))
+
+
+def test_where_nothing_is_built_yet_it_is_said(smoke, tmp_path, nothing_runs, monkeypatch):
+    monkeypatch.setenv(AS_BUILT, "1")
+    study = study_of(smoke, tmp_path)
+    with pytest.raises(UserError, match=r"none of the 1 artifacts to be shown is built yet in .*store; build some"):
+        study.build()
+    stage = study.stages()[0]
+    with pytest.raises(UserError, match=f"evaluation {stage.key()} is not built yet; build it, or leave"):
+        study.path(stage)

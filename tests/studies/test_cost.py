@@ -9,14 +9,11 @@ import pandas as pd
 import pytest
 
 from defectlib.config import MODEL_NAMES, Throughput
-from defectlib.data.sources.manifest import read_manifest
-from defectlib.errors import UserError
 from defectlib.profiles import load_profile
 from defectlib.publishing import parameters
-from defectlib.report import paper, tables
+from defectlib.report import tables
 from defectlib.runtime import REPOSITORY
-from defectlib.studies import cost, hours, plans, ratios
-from defectlib.studies.baselines import table_3_row
+from defectlib.studies import cost, hours, plans
 from defectlib.studies.cost import Cost
 
 
@@ -78,22 +75,6 @@ def test_speeds_are_medians_and_survive_a_file(study, tmp_path):
 # What has to be done ------------------------------------------------------------------------------------------------
 
 
-def test_products_are_those_of_table_3_and_the_loader_knows_them():
-    named = [(dataset, name) for dataset, names in cost.PRODUCTS.items() for name in names]
-    rows = [table_3_row(cost.known(name)) for _, name in named]
-    assert rows == list(paper.table3().index)
-    assert [dataset for dataset, _ in named] == [dataset for dataset, _ in rows]
-    assert {name for _, name in named} <= set(read_manifest("defect_spectrum").products)
-
-
-def test_the_best_baselines_are_those_of_table_3():
-    best = paper.table3().groupby("dataset").mean().idxmax(axis=1)
-    assert set(paper.table4().columns) == {"MVTec", *cost.BEST}
-    assert {dataset: best[dataset] for dataset in cost.BEST} == cost.BEST
-    assert best["MVTec"] in load_profile("gpu").boosted
-    assert set(paper.figure8().index.unique("model")) == set(load_profile("gpu").boosted)
-
-
 def test_trainings_are_counted_once(study):
     table = hours.by_table(study.work)
     seeds, products, mvtec = 3, 22, 15
@@ -135,14 +116,9 @@ def test_rivals_are_said_to_be_left_out(study):
 # Commands -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def five_of_each_type(monkeypatch):
-    """Data of which only the number of training images is asked."""
-    monkeypatch.setattr(ratios, "load_train", lambda data: (None,) * data.shots * len(data.classes))
-
-
 @pytest.mark.parametrize("number", range(5))
-def test_a_command_makes_what_was_counted(study, five_of_each_type, number):
+def test_a_command_makes_what_was_counted(study, monkeypatch, tmp_path, number):
+    monkeypatch.setenv("DEFECTLIB_DATA", str(tmp_path / "none"))
     job = study.jobs()[number]
     program, command, source, _, flag, document = shlex.split(job.command)
     assert (program, command, flag) == ("defectlib", "run-notebook", "-y")
@@ -158,13 +134,6 @@ def test_no_command_overwrites_what_another_has_made(study):
     outs = [shlex.split(job.command)[3] for job in study.jobs()]
     assert outs[0] == "table-2.ipynb"
     assert len(set(outs)) == len(outs)
-
-
-def test_a_command_without_its_data_says_so_in_one_line(study, monkeypatch, tmp_path):
-    monkeypatch.setenv("DEFECTLIB_DATA", str(tmp_path))
-    with pytest.raises(UserError, match="defect_spectrum") as told:
-        plans.plan("05_synthetic_boost", study.jobs()[-1].parameters)
-    assert "\n" not in str(told.value)
 
 
 # Hours --------------------------------------------------------------------------------------------------------------

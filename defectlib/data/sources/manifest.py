@@ -49,6 +49,7 @@ class Manifest(_Record):
         images: Images that the publishers state; None where they state none.
         products: What it shows, by name.
         sources: Where these facts come from, one line each.
+        divided: Whether the publishers put defective images on a side that trains and on another.
         differs: Why the paper's row differs from what the publishers state; empty where it does not.
     """
 
@@ -64,6 +65,7 @@ class Manifest(_Record):
     images: int | None
     products: dict[str, Product]
     sources: tuple[str, ...]
+    divided: bool = False
     differs: str = ""
 
 
