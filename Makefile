@@ -2,6 +2,9 @@
 # make pdf     the book in one PDF, build/defect-spectrum-book.pdf; needs Chromium
 # make archive the book in one .tar.gz, with its SHA-256 beside it
 # make test    every test, the notebooks among them
+# make bench   speed as ratios into build/bench.json, some ten minutes; ONLY="sampling training" for a part,
+#              RECORD=1 makes it the numbers of record
+# make faults  kills, damaged files, full disks, races: whether results stay right (python -m benchmarks.faults)
 # make lint    style and format
 # make clean   remove all that was built, trained networks included
 #
@@ -17,7 +20,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 PACKAGES := $(shell grep -c '==' requirements.lock)
 
-.PHONY: book pdf archive test lint clean venv
+.PHONY: book pdf archive test bench faults lint clean venv
 .DEFAULT_GOAL := book
 
 book: $(INSTALLED)
@@ -36,6 +39,12 @@ pdf archive: book
 test: $(INSTALLED)
 	@OMP_NUM_THREADS=1 DEFECTLIB_QUIET=1 DEFECTLIB_DATA=/dev/null $(BIN)/python -m pytest -n 2 --dist loadfile \
 	    --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg tests notebooks
+
+bench: $(INSTALLED)
+	@OMP_NUM_THREADS=1 DEFECTLIB_QUIET=1 $(BIN)/python -m benchmarks $(ONLY) $(if $(RECORD),--record)
+
+faults: $(INSTALLED)
+	@OMP_NUM_THREADS=1 DEFECTLIB_QUIET=1 $(BIN)/python -m benchmarks.faults
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

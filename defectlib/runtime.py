@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 import defectlib
+from defectlib.errors import UserError
 
 PACKAGE_ROOT = Path(defectlib.__file__).parent
 #: The checkout this package runs from; for an installed package, the folder that holds it.
@@ -29,7 +31,7 @@ IN_CHECKOUT = (REPOSITORY / "pyproject.toml").is_file()
 #: Packages whose versions can change a result.
 RECORDED_PACKAGES = (
     "torch", "torchvision", "diffusers", "segmentation-models-pytorch", "timm", "transformers", "onnxruntime", "numpy",
-    "pillow",
+    "pillow", "scikit-image", "opencv-python-headless",
 )  # fmt: skip
 
 
@@ -38,12 +40,32 @@ def cache_home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "defectlib"
 
 
+def made(folder: Path) -> Path:
+    """``folder``, made if need be.
+
+    Raises:
+        UserError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); name another place") from error
+    return folder
+
+
+def path_of(text: str | Path) -> Path:
+    """The path that a person wrote, ``~`` being their home; one of nobody stands for itself, and is then not found."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 (a Path would raise)
+
+
 def data_home() -> Path:
     """Where published datasets lie, each in a folder of its name: ``$DEFECTLIB_DATA``, else ``data`` of the checkout,
     else below the user's cache folder.
     """
     if home := os.environ.get("DEFECTLIB_DATA"):
-        return Path(home).expanduser().absolute()
+        return path_of(home).absolute()
     return REPOSITORY / "data" if IN_CHECKOUT else cache_home() / "data"
 
 
@@ -59,6 +81,11 @@ def child_seed(root: int, *names: str | int) -> int:
 def numpy_generator(root: int, *names: str | int) -> np.random.Generator:
     """A numpy generator for the purpose called ``names`` (see :func:`child_seed`)."""
     return np.random.Generator(np.random.PCG64(child_seed(root, *names)))
+
+
+def launched() -> int:
+    """How many processes ``accelerate launch`` or ``torchrun`` has started for one command; 1 where neither has."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @cache
@@ -83,13 +110,17 @@ def _git(*arguments: str) -> str:
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that can change a result; absent ones are left out."""
-    versions = {"defectlib": defectlib.__version__, "python": platform.python_version()}
-    for name in RECORDED_PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
+    versions = {name: _version(name) for name in RECORDED_PACKAGES}
+    present = {name: found for name, found in versions.items() if found}
+    return {"defectlib": defectlib.__version__, "python": platform.python_version()} | present
+
+
+@cache  # all of a package's metadata are parsed for it, which is most of what an artifact costs the store
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def machine() -> str:

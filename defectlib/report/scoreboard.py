@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from defectlib.errors import unknown
-from defectlib.report import paper, tables
+from defectlib.report import measured, paper, tables
 from defectlib.report.tables import MISSING, PAPER, RECORD, RUN, Table
 
 _FILE = Path(__file__).with_name("claims.json")
@@ -56,7 +56,7 @@ def claims(chapter: str | None = None) -> pd.DataFrame:
 
 def numbers() -> dict[str, pd.DataFrame]:
     """All that is not of this run: numbers of record by their names, the paper's tables as ``paper:table3``."""
-    recorded = (path.stem for path in sorted(tables.REFERENCE.glob("*.json")))
+    recorded = (path.stem for path in sorted(tables.REFERENCE.glob("*.json")) if path.stem not in measured.OTHERS)
     printed = ("table1", "table2", "table3", "table3_means", "table4")
     return {name: tables.record(name) for name in recorded} | {f"paper:{name}": paper.frame(name) for name in printed}
 
