@@ -1,11 +1,14 @@
 """Checkpoints of a training in progress: safetensors for the tensors, its metadata for the rest, one atomic file.
 
+The metadata hold a digest of all that is in the file: a bit that turned on the disk must not become other weights.
+
 Tensors go to the file in the plain layout and come back in that of the weights they belong to (channels last, say): a
 fused optimiser walks weight and moments in memory order.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -15,6 +18,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+
+from defectlib import runtime
 
 FILE = "checkpoint.safetensors"
 
@@ -38,9 +43,11 @@ def write_checkpoint(
     for i, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    partial = directory / f".{FILE}.{os.getpid()}"
+    about = json.dumps(dict(progress))
+    # One writer at a time, under the store's lock: what a kill leaves half written, the next checkpoint overwrites.
+    partial = directory / f".{FILE}"
     try:
-        save_file(copies, partial, metadata={"about": json.dumps(dict(progress))})
+        save_file(copies, partial, metadata={"about": about, "sha256": _digest(about, copies)})
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(directory / FILE)
@@ -56,14 +63,15 @@ def read_checkpoint(
 ) -> dict[str, Any] | None:
     """Bring network, optimiser and averages to where the checkpoint in ``directory`` left off; its ``progress``.
 
-    None, and nothing changed, if there is none. One that cannot be read (cut in half by a full disk, say) is as good
-    as none: training starts again.
+    None, and nothing changed, if there is none. One that cannot be read (cut in half by a full disk, say), or is not
+    what was written, is as good as none: training starts again.
     """
+    if not (directory / FILE).exists():
+        return None
     try:
-        with safe_open(directory / FILE, framework="pt") as file:
-            progress = json.loads(file.metadata()["about"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        progress, tensors = _read(directory / FILE)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        runtime.say(f"{directory / FILE}: damaged ({error}); training starts again")
         return None
     network.load_state_dict(_below("net.", tensors))
     for i, average in enumerate(averages):
@@ -72,6 +80,31 @@ def read_checkpoint(
         moments = _below(f"optimizer.{i}.", tensors)
         optimizer.state[weight] = {name: _like(weight, value) for name, value in moments.items()}
     return progress
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Progress and tensors of a checkpoint.
+
+    Raises:
+        ValueError: They are not what was written.
+    """
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+    # Checkpoints written before there were digests have none.
+    if "sha256" in metadata and metadata["sha256"] != _digest(metadata["about"], tensors):
+        raise ValueError("its content has changed since it was written")
+    return json.loads(metadata["about"]), tensors
+
+
+def _digest(about: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over ``about`` and the name, type, shape and values of every tensor."""
+    digest = hashlib.sha256(about.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"\n{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from defectlib.config import Stage
-from defectlib.store import PROVENANCE, SHIPPED, digests, read_provenance, write_atomically
+from defectlib.store import SHIPPED, digests, read_provenance, write_atomically, write_provenance
 
 
 def ship(settings: Stage, artifact: Path, shelf: Path = SHIPPED) -> Path:
@@ -30,7 +30,7 @@ def ship(settings: Stage, artifact: Path, shelf: Path = SHIPPED) -> Path:
     for config in partial.rglob("config.json"):
         _forget_where_it_came_from(config)
     record = read_provenance(artifact) | {"shipped_as": "float16", "files": digests(partial)}
-    write_atomically(partial / PROVENANCE, json.dumps(record, indent=1))
+    write_provenance(partial, record)
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
     return target

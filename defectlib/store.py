@@ -7,31 +7,35 @@ Layout below the root::
     locks/STAGE-KEY.lock  held by the process that works on it
     broken/STAGE-KEY-N/   one whose files no longer match its provenance, moved aside
 
-``provenance.json`` is written last, so a directory without it is never read as an artifact.
+``provenance.json`` is written last, so a directory without it is never read as an artifact. It holds the digest of
+every file and of itself: what changed since is not served, and is made again.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from filelock import FileLock
 
 from defectlib import runtime
 from defectlib.config import STAGES, Stage, parse
-from defectlib.errors import UserError
+from defectlib.errors import UserError, shown
 
 #: Fills the directory (third argument) with the artifact of the settings, given its inputs' directories by name.
 Runner = Callable[[Any, Mapping[str, Path], Path], None]
 
 PROVENANCE = "provenance.json"
+SEAL = "sha256"  # of the rest of the provenance, under this name in it
 UNFINISHED = "unfinished"
 SHIPPED = runtime.PACKAGE_ROOT / "pretrained"
 
@@ -41,7 +45,7 @@ logger = logging.getLogger(__name__)
 def default_root() -> Path:
     """``$DEFECTLIB_STORE``, else ``build/store`` of the checkout, else the user's cache folder."""
     if root := os.environ.get("DEFECTLIB_STORE"):
-        return Path(root).expanduser().absolute()
+        return runtime.path_of(root).absolute()
     return runtime.REPOSITORY / "build" / "store" if runtime.IN_CHECKOUT else runtime.cache_home()
 
 
@@ -59,17 +63,14 @@ class Store:
         self._checked: set[Path] = set()
 
     def find(self, settings: Stage) -> Path | None:
-        """The finished artifact's directory, or None. A damaged one of ours is moved aside and counts as absent.
+        """The finished artifact's directory, or None. A damaged one of ours counts as absent; nothing is written.
 
         Raises:
             UserError: A shipped artifact is damaged.
         """
-        own = self.root / settings.stage / settings.key()
-        if (own / PROVENANCE).is_file():
-            fault = self._fault(own)
-            if fault is None:
-                return own
-            self._set_aside(own, fault)
+        own = self._place(settings)
+        if own.is_dir() and self._fault(own) is None:
+            return own
         if self.shipped is not None:
             shipped = self.shipped / settings.stage / settings.key(any_machine=True)
             if (shipped / PROVENANCE).is_file():
@@ -82,56 +83,80 @@ class Store:
         """The artifact of ``settings``: found, or made together with what it needs.
 
         Many processes may ask for the same artifact; one works, the others wait for it. A run that was cut off
-        goes on from what it left under ``unfinished/``.
+        goes on from what it left under ``unfinished/``. A damaged artifact is moved aside.
+
+        Raises:
+            UserError: The store cannot be written to.
         """
         if found := self.find(settings):
             return found
         inputs = {name: self.build(stage, runners) for name, stage in settings.inputs().items()}
         name = f"{settings.stage}-{settings.key()}"
-        with FileLock(_made(self.root / "locks") / f"{name}.lock"):
+        with _locked(_made(self.root / "locks") / f"{name}.lock"):
             if found := self.find(settings):
                 return found
+            self._set_aside(self._place(settings))
             work = _made(self.root / "work" / name)
-            _clear_but_unfinished(work)
-            resumed = (work / UNFINISHED).exists()
-            started = time.monotonic()
-            runners[settings.stage](settings, inputs, work)
-            return self._publish(settings, work, time.monotonic() - started, resumed)
+            if _damage(work):  # else it was cut off between its last file and the name it was to have
+                _clear_but_unfinished(work)
+                _make(settings, runners[settings.stage], inputs, work)
+            return self._publish(settings, work)
 
-    def _publish(self, settings: Stage, work: Path, seconds: float, resumed: bool) -> Path:
+    def _place(self, settings: Stage) -> Path:
+        return self.root / settings.stage / settings.key()
+
+    def _publish(self, settings: Stage, work: Path) -> Path:
         shutil.rmtree(work / UNFINISHED, ignore_errors=True)
-        record = provenance(settings) | {
-            "wall_seconds": round(seconds, 1),
-            "resumed": resumed,
-            "files": digests(work),
-        }
-        write_atomically(work / PROVENANCE, json.dumps(record, indent=1))
-        final = _made(self.root / settings.stage) / settings.key()
+        final = self._place(settings)
+        _made(final.parent)
         work.rename(final)
         self._checked.add(final)
         return final
 
     def _fault(self, artifact: Path) -> str | None:
-        """What is wrong with the files of ``artifact``, or None; each artifact is read once per process."""
+        """See :func:`_damage`; each artifact is read once per process."""
         if artifact in self._checked:
             return None
-        try:
-            recorded = json.loads((artifact / PROVENANCE).read_text())["files"]
-            present = digests(artifact)
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            return f"{PROVENANCE} cannot be read ({error})"
-        for name, digest in recorded.items():
-            if present.get(name) != digest:
-                return f"'{name}' is missing" if name not in present else f"'{name}' has changed since it was written"
-        self._checked.add(artifact)
-        return None
+        fault = _damage(artifact)
+        if fault is None:
+            self._checked.add(artifact)
+        return fault
 
-    def _set_aside(self, artifact: Path, fault: str) -> None:
+    def _set_aside(self, artifact: Path) -> None:
+        """Move a damaged artifact out of the way, under its lock: nobody else is making it, or moving it."""
+        if not artifact.is_dir():
+            return
+        fault = _damage(artifact)
         broken = _made(self.root / "broken")
-        number = sum(1 for _ in broken.iterdir())
-        target = broken / f"{artifact.parent.name}-{artifact.name}-{number}"
+        target = broken / f"{artifact.parent.name}-{artifact.name}-{sum(1 for _ in broken.iterdir())}"
         artifact.rename(target)
         logger.warning("%s: %s; moved to %s and made again", artifact, fault, target)
+
+
+def _make(settings: Stage, runner: Runner, inputs: Mapping[str, Path], work: Path) -> None:
+    """Fill ``work``, the provenance last; what is under ``unfinished/`` stays until all is there."""
+    resumed = (work / UNFINISHED).exists()
+    started = time.monotonic()
+    runner(settings, inputs, work)
+    seconds = round(time.monotonic() - started, 1)
+    record = provenance(settings) | {"wall_seconds": seconds, "resumed": resumed, "files": digests(work)}
+    write_provenance(work, record)
+
+
+def _damage(artifact: Path) -> str | None:
+    """What is wrong with the files of ``artifact``, or None."""
+    try:
+        record = json.loads((artifact / PROVENANCE).read_text())
+        # Artifacts made before records were sealed have none.
+        if record.pop(SEAL, _seal(record)) != _seal(record):
+            return f"{PROVENANCE} has changed since it was written"
+        recorded, present = record["files"], digests(artifact)
+        changed = [name for name, digest in recorded.items() if present.get(name) != digest]
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        return f"{PROVENANCE} cannot be read ({error})"
+    if not changed:
+        return None
+    return f"'{changed[0]}' {'has changed since it was written' if changed[0] in present else 'is missing'}"
 
 
 def provenance(settings: Stage) -> dict[str, Any]:
@@ -151,6 +176,16 @@ def provenance(settings: Stage) -> dict[str, Any]:
     }
 
 
+def write_provenance(artifact: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of a finished artifact, sealed."""
+    whole = {name: value for name, value in record.items() if name != SEAL}
+    write_atomically(artifact / PROVENANCE, json.dumps(whole | {SEAL: _seal(whole)}, indent=1))
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
 def read_provenance(artifact: Path) -> dict[str, Any]:
     """The record of a finished artifact."""
     return json.loads((artifact / PROVENANCE).read_text())
@@ -162,15 +197,22 @@ def settings_of(record: Mapping[str, Any]) -> Stage:
     Raises:
         UserError: The stage is unknown or the settings are not valid for it.
     """
-    stage = STAGES.get(record.get("stage", ""))
-    if stage is None:
-        raise UserError(f"no stage is called '{record.get('stage')}': known are {', '.join(STAGES)}")
-    return parse(stage, dict(record.get("settings", {})))
+    name, values = record.get("stage"), record.get("settings", {})
+    if not isinstance(name, str) or name not in STAGES:
+        raise UserError(f"no stage is called {shown(name)}: known are {', '.join(STAGES)}")
+    if not isinstance(values, dict):
+        raise UserError(f"the settings of stage '{name}' must be a table of names and values, found {shown(values)}")
+    return parse(STAGES[name], values)
 
 
 def digests(directory: Path) -> dict[str, str]:
-    """SHA-256 of every file below ``directory`` but the provenance, by relative path."""
-    files = sorted(path for path in directory.rglob("*") if path.is_file() and path != directory / PROVENANCE)
+    """SHA-256 of every file below ``directory`` but the provenance and what is unfinished, by relative path."""
+    unfinished = directory / UNFINISHED
+    files = sorted(
+        path
+        for path in directory.rglob("*")
+        if path.is_file() and path != directory / PROVENANCE and unfinished not in path.parents
+    )
     return {path.relative_to(directory).as_posix(): _sha256(path) for path in files}
 
 
@@ -193,14 +235,49 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def write_sealed(path: Path, content: bytes) -> None:
+    """Write ``path`` atomically, with what :func:`read_sealed` needs to see that it is what was written."""
+    write_atomically(path, content + hashlib.sha256(content).digest())
+
+
+def read_sealed(path: Path) -> bytes | None:
+    """What :func:`write_sealed` was given; None if there is no such file, or one that was changed or cut short."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    size = hashlib.sha256().digest_size
+    content, seal = data[:-size], data[-size:]
+    return content if hashlib.sha256(content).digest() == seal else None
+
+
 def _made(directory: Path) -> Path:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
-        raise UserError(
-            f"cannot write to {directory} ({error.strerror}); set DEFECTLIB_STORE to a folder you own"
-        ) from error
+    except OSError as error:
+        _refused(directory, error)
     return directory
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``; it is free again when this process ends, however it ends."""
+    lock = FileLock(path)
+    try:
+        lock.acquire()
+    except OSError as error:
+        _refused(path.parent, error)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _refused(directory: Path, error: OSError) -> NoReturn:
+    if error.errno == errno.ENOSPC:  # another folder on the same disk would not help
+        raise error
+    reason = f"cannot write to {directory} ({error.strerror})"
+    raise UserError(f"{reason}; set DEFECTLIB_STORE to a folder you own") from error
 
 
 def _clear_but_unfinished(work: Path) -> None:

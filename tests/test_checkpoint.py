@@ -74,3 +74,25 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path, monke
         write_checkpoint(tmp_path, network, optimizer, {"step": 3})
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
     assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_a_bit_that_turned_is_found_wherever_it_is(tmp_path):
+    network, optimizer, _ = started()
+    write_checkpoint(tmp_path, *started(seed=1)[:2], {"step": 2})
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    whole = (tmp_path / FILE).read_bytes()
+    for place in range(0, len(whole), 7):
+        bit = 1 << place % 8
+        (tmp_path / FILE).write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
+        found = read_checkpoint(tmp_path, network, optimizer)
+        assert found is None or (found == {"step": 2} and b'"sha256"' not in (tmp_path / FILE).read_bytes()), place
+        if found:  # the name of the digest is the one thing that may turn: what it stands for is whole
+            network.load_state_dict(before)
+    assert same(network.state_dict(), before)
+
+
+def test_what_a_kill_left_half_written_does_not_pile_up(tmp_path):
+    network, optimizer, _ = started()
+    (tmp_path / f".{FILE}").write_bytes(b"half")
+    write_checkpoint(tmp_path, network, optimizer, {"step": 2})
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]

@@ -19,7 +19,7 @@ SETTINGS = DenoiserTraining(
     net=LargeNet(channels=(8, 16), attention=(1,)),
     steps=150,
     batch=2,
-    checkpoint_every=10,  # a multiple of the steps between two points of the loss curve
+    checkpoint_every=7,  # no multiple of the steps between two points of the loss curve
 )
 CHECKPOINT = Path("work") / f"denoiser-{SETTINGS.key()}" / "unfinished" / "checkpoint.safetensors"
 
@@ -36,13 +36,13 @@ def start(store: Path, settings: Path) -> subprocess.Popen:
 
 
 def finish(process: subprocess.Popen) -> str:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, ""), err
     return out
 
 
 def kill_after_a_checkpoint(process: subprocess.Popen, checkpoint: Path) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while not checkpoint.exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end, "no checkpoint was written"

@@ -5,13 +5,25 @@ import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from defectlib.config import DenoiserTraining as Training
 from defectlib.config import EmbeddedData, Fidelity, LargeNet, SmallNet, Synthesis
 from defectlib.errors import UserError
-from defectlib.store import PROVENANCE, UNFINISHED, Store, read_provenance, settings_of, write_atomically
+from defectlib.store import (
+    PROVENANCE,
+    SEAL,
+    UNFINISHED,
+    Store,
+    read_provenance,
+    read_sealed,
+    settings_of,
+    write_atomically,
+    write_sealed,
+)
+from tests.filesystems import read_only
 
 DATA = EmbeddedData(product="softgel")
 LARGE = Training(data=DATA, net=LargeNet(), steps=10)
@@ -95,14 +107,19 @@ def _build(root):
     Store(root, None).build(LARGE, {"denoiser": _slow})
 
 
-def test_of_many_processes_one_works(store):
+def _together(target, *arguments):
+    """The exit statuses of six processes that do the same at once."""
     context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=_build, args=(store.root,)) for _ in range(4)]
+    workers = [context.Process(target=target, args=arguments) for _ in range(6)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(30)
-    assert [worker.exitcode for worker in workers] == [0, 0, 0, 0]
+    return [worker.exitcode for worker in workers]
+
+
+def test_of_many_processes_one_works(store):
+    assert _together(_build, store.root) == [0] * 6
     assert len((store.root / "runs.log").read_text().split()) == 1
 
 
@@ -119,22 +136,93 @@ def test_after_kill_9_the_lock_is_free_and_nothing_half_is_served(store):
     assert (store.build(LARGE, {"denoiser": _slow}) / "weights.txt").read_text() == "done"
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "provenance"])
-def test_a_damaged_artifact_is_set_aside_and_made_again(store, damage, caplog):
-    path = store.build(LARGE, RUNNERS)
-    file = path / (PROVENANCE if damage == "provenance" else "net/weights.txt")
+def damaged(file, damage):
+    """Flip a bit in the middle of ``file``, cut its last byte off, or remove it."""
     content = file.read_bytes()
     if damage == "remove":
-        file.unlink()
-    else:
-        file.write_bytes(
-            content[:-1] if damage in ("truncate", "provenance") else bytes([content[0] ^ 1]) + content[1:]
-        )
+        return file.unlink()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    return file.write_bytes(flipped if damage == "flip" else content[:-1])
+
+
+@pytest.mark.parametrize("name", ["net/weights.txt", PROVENANCE])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+def test_a_damaged_artifact_is_set_aside_and_made_again(store, name, damage, caplog):
+    path = store.build(LARGE, RUNNERS)
+    damaged(path / name, damage)
     fresh = Store(store.root, None)
     assert fresh.find(LARGE) is None
-    assert "made again" in caplog.text
     assert (fresh.build(LARGE, RUNNERS) / "net" / "weights.txt").read_text() == "denoiser "
+    assert "made again" in caplog.text
     assert len(list((store.root / "broken").iterdir())) == 1
+
+
+def test_every_bit_of_the_provenance_counts(store):
+    file = store.build(LARGE, RUNNERS) / PROVENANCE
+    content = file.read_text()
+    record = json.loads(content)
+    for name in set(record) - {"files", SEAL}:
+        file.write_text(json.dumps(record | {name: "another"}))
+        assert Store(store.root, None).find(LARGE) is None, name
+    file.write_text(json.dumps({name: value for name, value in record.items() if name != SEAL}))
+    assert Store(store.root, None).find(LARGE)  # as those made before records were sealed
+
+
+def test_processes_that_find_an_artifact_damaged_make_it_again_once(store):
+    path = store.build(LARGE, {"denoiser": _slow})
+    damaged(path / "weights.txt", "flip")
+    (store.root / "runs.log").unlink()
+    assert _together(_build, store.root) == [0] * 6
+    assert len((store.root / "runs.log").read_text().split()) == 1
+    assert len(list((store.root / "broken").iterdir())) == 1
+    assert Store(store.root, None).find(LARGE) == path
+
+
+def test_an_artifact_that_only_lacks_its_name_is_not_made_again(store, monkeypatch):
+    """As after a kill between the last file and the name: hours of training must not hang on that moment."""
+
+    def trained(settings, inputs, out):
+        (out / UNFINISHED).mkdir(exist_ok=True)
+        (out / UNFINISHED / "step").write_text("5")
+        writes(settings, inputs, out)
+
+    def killed(path, target):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.build(LARGE, {"denoiser": trained})
+    assert store.find(LARGE) is None
+    path = store.build(LARGE, {})  # nobody who could make it
+    assert {p.name for p in path.iterdir()} == {"net", PROVENANCE}
+    assert Store(store.root, None).find(LARGE) == path
+
+
+def test_a_store_that_cannot_be_written_to_serves_what_it_has(store, tmp_path):
+    path = store.build(LARGE, RUNNERS)
+    damaged(store.build(SMALL, RUNNERS) / "net" / "weights.txt", "flip")
+    with read_only(store.root):
+        locked = Store(store.root, None)
+        assert locked.build(LARGE, {}) == path
+        for settings in (SMALL, SYNTHETIC):
+            with pytest.raises(UserError, match=f"^cannot write to {store.root}/.*set DEFECTLIB_STORE to a folder"):
+                locked.build(settings, RUNNERS)
+
+
+def test_what_is_sealed_is_read_back_as_it_was_or_not_at_all(tmp_path):
+    path = tmp_path / "a"
+    assert read_sealed(path) is None
+    for content in (b"", b"content"):
+        write_sealed(path, content)
+        assert read_sealed(path) == content
+    whole = path.read_bytes()
+    for i in range(len(whole)):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 4]) + whole[i + 1 :])
+        assert read_sealed(path) is None
+        path.write_bytes(whole[:i])
+        assert read_sealed(path) is None
 
 
 def test_the_shipped_layer_serves_any_machine_and_is_never_written(tmp_path):

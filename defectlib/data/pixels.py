@@ -47,6 +47,15 @@ def read_image(path: Path) -> np.ndarray:
     return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image that :func:`read_image` would take, from its header alone.
+
+    Raises:
+        UserError: See :func:`read_image`; what is damaged further down is not seen.
+    """
+    return _decode(path, _IMAGE_FORMATS, ("L", "RGB"), _IMAGE_WANTED, lambda image: (image.height, image.width))
+
+
 def read_mask(path: Path, defect_types: int = MAX_CLASSES) -> np.ndarray:
     """The mask as uint8 (H, W), values 0..``defect_types``.
 
@@ -87,12 +96,20 @@ def size_fault(path: Path, image: np.ndarray, mask: np.ndarray) -> str | None:
     return f"{path}: is {sizes[0]} pixels but its image is {sizes[1]}; draw the mask at the image's size"
 
 
-def _decode(path: Path, formats: tuple[str, ...], modes: tuple[str, ...], wanted: str) -> np.ndarray:
+def _decode(
+    path: Path,
+    formats: tuple[str, ...],
+    modes: tuple[str, ...],
+    wanted: str,
+    take: Callable[[Image.Image], Result] = np.array,
+) -> Result:
     try:
+        with Image.open(path, formats=formats) as image:
+            image.verify()  # the checksums of a PNG: decoding looks at none, and a turned bit is other pixels
         with Image.open(path, formats=formats) as image:
             fault = _format_fault(image, modes)
             if fault is None:
-                return np.array(image)
+                return take(image)
     except Image.DecompressionBombError:
         fault = _too_large()
     # Broken bytes lead Pillow's decoders to raise almost anything (OSError, SyntaxError, struct.error, IndexError...).

@@ -91,7 +91,8 @@ def keep(unfinished: Path, artifact: Path) -> None:
     """Copy what a journal wrote below ``unfinished`` into the artifact."""
     for name in (LOG, SAMPLES):
         if (unfinished / name).is_dir():
-            shutil.copytree(unfinished / name, artifact / name)
+            # Hidden is what a kill left half written.
+            shutil.copytree(unfinished / name, artifact / name, ignore=shutil.ignore_patterns(".*"))
 
 
 def grid(images: np.ndarray, masks: np.ndarray, types: int) -> np.ndarray:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from defectlib.data.describe import describe
 from defectlib.data.folder import write_dataset
 from defectlib.data.loading import load_train
 from defectlib.data.sample import Sample
-from defectlib.store import UNFINISHED, provenance
+from defectlib.store import UNFINISHED, provenance, read_sealed, write_sealed
 
 #: The pairs of those numbers: images uint8 (N, H, W, 3) and masks uint8 (N, H, W).
 Draw = Callable[[range], tuple[np.ndarray, np.ndarray]]
@@ -52,17 +52,16 @@ def _pairs(
 
 
 def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays["images"], arrays["masks"]
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile):
-        return None  # not there, or cut in half: drawn again
+    content = read_sealed(path)
+    if content is None:
+        return None  # not there, cut in half, or not what was written: drawn again
+    with np.load(BytesIO(content), allow_pickle=False) as arrays:
+        return arrays["images"], arrays["masks"]
 
 
 def _draw_batch(draw: Draw, indices: range, path: Path) -> tuple[np.ndarray, np.ndarray]:
     images, masks = draw(indices)
-    partial = path.with_name(f".{path.name}")
-    with partial.open("wb") as file:
-        np.savez(file, images=images, masks=masks)
-    partial.replace(path)
+    content = BytesIO()
+    np.savez(content, images=images, masks=masks)
+    write_sealed(path, content.getvalue())
     return images, masks

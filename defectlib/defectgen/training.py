@@ -28,7 +28,7 @@ from defectlib.defectgen.crops import Crops
 from defectlib.defectgen.denoiser import Denoiser, build_denoiser
 from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.journal import NOTHING, Journal, keep
-from defectlib.defectgen.team import Team, run_together
+from defectlib.defectgen.team import Team, launched_team, run_together
 from defectlib.device import autocast, compiled, configure, generator, upload
 from defectlib.store import UNFINISHED, write_atomically
 
@@ -51,7 +51,7 @@ def run(settings: DenoiserTraining, inputs: Mapping[str, Path], out: Path) -> No
 
 def load_denoiser(artifact: Path) -> Denoiser:
     """The averaged weights of a finished training, in float32 and evaluation mode."""
-    return Denoiser.from_pretrained(artifact / "net", torch_dtype=torch.float32).eval()
+    return Denoiser.from_pretrained(artifact / "net", torch_dtype=torch.float32, use_safetensors=True).eval()
 
 
 @dataclass
@@ -64,14 +64,17 @@ class _State:
     ema: EMAModel
     step: int = 0
     losses: list[dict[str, float]] = field(default_factory=list)
+    running: list[torch.Tensor | float] = field(default_factory=list)  # losses since the last point of the curve
 
     def write(self, directory: Path) -> None:
         progress = {"step": self.step, "ema_step": self.ema.optimization_step, "losses": self.losses}
+        progress["running"] = [float(value) for value in self.running]
         write_checkpoint(directory, self.denoiser, self.optimizer, progress, self.ema.shadow_params)
 
     def read(self, directory: Path) -> None:
         if progress := read_checkpoint(directory, self.denoiser, self.optimizer, self.ema.shadow_params):
             self.step, self.losses = progress["step"], progress["losses"]
+            self.running = progress.get("running", [])  # older checkpoints have none
             self.ema.optimization_step = progress["ema_step"]
 
 
@@ -90,10 +93,22 @@ def train(
     device = configure(settings.device)
     if settings.processes > 1:
         # They leave a checkpoint of the last step; going on from it, nothing is left to be done here.
-        run_together(settings.processes, device, _train, settings, samples, unfinished)
+        if runtime.launched() > 1:
+            team = launched_team(device.type)
+            team.hear((settings.model_dump_json(), str(unfinished)))
+            _train(team, settings, samples, unfinished)
+        else:
+            run_together(settings.processes, device, _train, settings, samples, unfinished)
     state = _train(Team(), settings, samples, unfinished)
     state.ema.copy_to(state.denoiser.parameters())
     return state.denoiser.to(memory_format=torch.contiguous_format), state.losses
+
+
+def serve(team: Team) -> None:
+    """Take part in every training that the first process begins, until it says that there will be no more."""
+    while word := team.hear():
+        settings = DenoiserTraining.model_validate_json(word[0])
+        _train(team, settings, load_one_or_all(settings.data, settings.image), Path(word[1]))
 
 
 def _train(team: Team, settings: DenoiserTraining, samples: tuple[Sample, ...], unfinished: Path) -> _State:
@@ -105,23 +120,24 @@ def _train(team: Team, settings: DenoiserTraining, samples: tuple[Sample, ...], 
     bar = runtime.progress(settings.steps, f"{settings.net.kind} net, {samples[0].product}", initial=state.step)
     journal = Journal(settings if team.writes else settings.model_copy(update=NOTHING), unfinished, state.step)
     clock = time.monotonic() - (state.losses[-1]["seconds"] if state.losses else 0)
-    running: list[torch.Tensor] = []
     with bar, closing(journal):
         while state.step < settings.steps:
-            running.append(_step(settings, state, batches, team))
+            state.running.append(_step(settings, state, batches, team))
             bar.update()
             last = state.step == settings.steps
             if state.step % LOG_EVERY == 0 or last:
                 # Read now and not at each step, so that the host prepares the next one while a GPU works on this.
-                loss = team.mean(sum(value.item() for value in running) / len(running))
+                loss = team.mean(sum(float(value) for value in state.running) / len(state.running))
                 seconds = round(time.monotonic() - clock, 1)
                 state.losses.append({"step": state.step, "loss": loss, "seconds": seconds})
                 bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
                 journal.log(state.step, loss, learning_rate(settings, state.step - 1))
-                running.clear()
+                state.running.clear()
             journal.sample(state.step, state.denoiser, state.ema, batches.shape)
-            if team.writes and (team.size > 1 if last else state.step % settings.checkpoint_every == 0):
-                state.write(unfinished)
+            if team.size > 1 if last else state.step % settings.checkpoint_every == 0:
+                state.running = [team.mean(float(value)) for value in state.running]
+                if team.writes:
+                    state.write(unfinished)
     return state
 
 

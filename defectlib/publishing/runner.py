@@ -7,6 +7,8 @@ only when every cell has run.
 
 from __future__ import annotations
 
+import glob
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -38,7 +40,7 @@ def run_notebook(source: Path, target: Path, values: Mapping[str, Any]) -> None:
     declared = parameters.declared(source)
     parameters.check(source, values, declared)
     _check_target(source, target)
-    partial, failed = target.with_suffix(".partial.ipynb"), target.with_suffix(".failed.ipynb")
+    partial, failed = _partial(target), target.with_suffix(".failed.ipynb")
     started = time.monotonic()
     try:
         _execute(source, partial, values)
@@ -66,7 +68,7 @@ class ProgressEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man: NotebookExecutionManager, kernel_name: str, **options: Any) -> None:
         """Execute the cells, announcing each."""
-        name = Path(nb_man.output_path).name.removesuffix(".partial.ipynb")
+        name = Path(nb_man.output_path).name.rsplit(".", 3)[0]
         code = notebooks.code_cells(nb_man.nb)
         cell_start = nb_man.cell_start
 
@@ -135,9 +137,31 @@ def _explained(source: Path, failed: Path, error: Exception) -> Exception:
     return PublishingError(f"{source}: {reason}; its traceback is in {failed}")
 
 
+def _partial(target: Path) -> Path:
+    """Where this process executes the notebook; what killed ones left is removed.
+
+    After a kill of the workflow its runs may live on: two must not write one file.
+    """
+    for left in target.parent.glob(f"{glob.escape(target.stem)}.*.partial.ipynb"):
+        process = left.name.rsplit(".", 3)[1]
+        if process.isdigit() and not _alive(int(process)):
+            left.unlink(missing_ok=True)
+    return target.with_suffix(f".{os.getpid()}.partial.ipynb")
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def _check_target(source: Path, target: Path) -> None:
     if target.suffix != ".ipynb" or target.is_dir():
         raise UserError(f"{target}: the output must be a file whose name ends in .ipynb")
     if target.exists() and target.samefile(source):
         raise UserError(f"{target}: the output would overwrite the notebook itself; name another file")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    runtime.made(target.parent)

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from contextlib import suppress
 from io import BytesIO
 
 import numpy as np
@@ -153,3 +154,19 @@ def test_threads_keep_the_order_and_pass_errors_on():
     assert list(threaded(lambda number: number * number, range(50), "squaring")) == [n * n for n in range(50)]
     with pytest.raises(ZeroDivisionError):
         list(threaded(lambda number: 1 // number, range(5), "dividing"))
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask])
+def test_a_bit_that_turned_is_told_or_changes_no_pixel(tmp_path, read):
+    """A turned bit of compressed pixels is often other pixels that decode well; the file's checksums tell."""
+    path = tmp_path / "a.png"
+    pixels = np.zeros((16, 16), np.uint8)
+    pixels[4:9, 3:12], pixels[10:13, 2:5] = 1, 2
+    Image.fromarray(pixels).save(path)
+    content, expected = path.read_bytes(), read(path)
+    for bit in range(8 * len(content)):
+        turned = bytearray(content)
+        turned[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(turned)
+        with suppress(UserError):
+            assert (read(path) == expected).all(), bit
