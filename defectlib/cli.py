@@ -8,14 +8,15 @@ from __future__ import annotations
 import errno
 import re
 import sys
+import warnings
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from defectlib import cli_book, cli_data
-from defectlib.errors import UserError, unknown
+from defectlib import cli_book, cli_click, cli_data
+from defectlib.errors import UserError, one_line, unknown
 from defectlib.publishing import PublishingError
 
 if TYPE_CHECKING:
@@ -34,20 +35,36 @@ app.add_typer(cli_data.app, name="data")
 
 def main() -> None:
     """Run the command line. What a user can get wrong ends in one line and status 2, never in a traceback."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
+    warnings.filterwarnings("ignore", module="PIL")  # what is dangerous in an image is refused, in a line of our own
     try:
-        app(_with_joined_pairs(sys.argv[1:]), prog_name="defectlib")
+        status = app(_with_joined_pairs(sys.argv[1:]), prog_name="defectlib", standalone_mode=False)
     except UserError as error:
-        _leave(str(error), 2)
+        _leave("\n".join(error.lines), 2)
     except PublishingError as error:
         _leave(str(error), 1)
-    except SystemExit as leaving:
-        if leaving.code == 130:
-            _leave("interrupted; run the same command again to go on", 130)
-        raise
+    except _UsageError as error:
+        where = error.ctx.command_path if error.ctx else "defectlib"
+        if not sys.argv[1:]:  # the message is the help
+            _leave(error.format_message(), 2)
+        _leave(one_line(f"{error.format_message().rstrip('.')}; see `{where} --help`"), 2)
     except Exception as error:
-        if not _is_full_disk(error):
+        if _is_full_disk(error):
+            _leave(f"the disk is full ({error}); free some space and run the same command again to go on", 2)
+        if not _is_of_a_place(error):
             raise
-        _leave(f"the disk is full ({error}); free some space and run the same command again to go on", 2)
+        _leave(one_line(f"{error.filename}: {error.strerror}; name another place"), 2)
+    if status == 130:
+        _leave("interrupted; run the same command again to go on", 130)
+    sys.exit(status or 0)
+
+
+#: What typer raises for a slip in the command line; the versions of typer keep it in different places.
+_UsageError = typer.BadParameter.__base__
+#: What a place on disk can have against it that is wrong with no code, whichever command meets it.
+_OF_A_PLACE = {
+    errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENOTDIR, errno.EISDIR
+}  # fmt: skip
 
 
 def _leave(message: str, status: int) -> None:
@@ -62,7 +79,11 @@ def _is_full_disk(error: Exception) -> bool:
     return getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in words or bool(short)
 
 
-for _name, _command in cli_book.COMMANDS.items():
+def _is_of_a_place(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _OF_A_PLACE and error.filename is not None
+
+
+for _name, _command in (cli_book.COMMANDS | cli_click.COMMANDS).items():
     app.command(_name)(_command)
 
 
@@ -83,6 +104,7 @@ def _with_joined_pairs(arguments: list[str]) -> list[str]:
 ProfileName = Annotated[
     str, typer.Option("--profile", help="How much it may cost: smoke, cpu, gpu, or a YAML file of your own.")
 ]
+MOST_PAIRS, MOST_SEED = 1_000_000, 2**53
 Product = Annotated[str, typer.Option(help="Of the embedded dataset, or DATASET/PRODUCT.")]
 
 
@@ -97,7 +119,7 @@ def train_generator_command(
 
     Example: defectlib train-generator --product softgel --profile cpu --net 45
     """
-    if net != "large" and not net.isdigit():
+    if net != "large" and not re.fullmatch("[0-9]{1,4}", net):
         raise UserError(f"--net {net}: say 'large', or a receptive field in pixels such as 45")
     settings, data = _settings(profile, product)
     training = settings.large_training(data) if net == "large" else settings.small_training(data, int(net))
@@ -109,7 +131,9 @@ def train_rival_command(
     method: Annotated[str, typer.Option(help="CycleGAN, SinGAN, SinDiffusion or DDPM.")],
     product: Product = "softgel",
     profile: ProfileName = "cpu",
-    image: Annotated[int, typer.Option(min=0, help="Number of the training image, for what learns from one.")] = 1,
+    image: Annotated[
+        int, typer.Option(min=0, max=100_000, help="Number of the training image, for what learns from one.")
+    ] = 1,
     ship: Annotated[bool, typer.Option(help="Also put it among what comes with the package.")] = False,
 ) -> None:
     """Train one of the generators that the paper compares with, or go on where it was cut off.
@@ -133,7 +157,7 @@ def train_segmenter_command(
     product: Product = "softgel",
     profile: ProfileName = "cpu",
     synthetic: Annotated[bool, typer.Option(help="Train on synthetic pairs too.")] = False,
-    seed: Annotated[int, typer.Option(help="Root seed of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Root seed of the training.")] = 0,
 ) -> None:
     """Train a baseline and evaluate it on held-out images; prints its mIoU.
 
@@ -201,15 +225,16 @@ def sample_command(
     ] = None,
     profile: ProfileName = "cpu",
     count: Annotated[
-        int | None, typer.Option(min=1, help="Pairs; if not given, 24, or for a release 96 of each product.")
+        int | None,
+        typer.Option(min=1, max=MOST_PAIRS, help="Pairs; if not given, 24, or for a release 96 of each product."),
     ] = None,
     switch_step: Annotated[int | None, typer.Option(min=0, max=1000, help="u; the profile's, if not given.")] = None,
-    receptive_field: Annotated[int | None, typer.Option(help="Of the small net, pixels.")] = None,
+    receptive_field: Annotated[int | None, typer.Option(min=1, max=4096, help="Of the small net, pixels.")] = None,
     sampler: Annotated[str | None, typer.Option(help="ddpm, ddim or dpm++; the profile's, if not given.")] = None,
     calls: Annotated[
         int | None, typer.Option(min=2, max=1000, help="Network calls per pair; the profile's, if not given.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Root seed of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Root seed of the noise.")] = 0,
     release: Annotated[
         bool, typer.Option("--release", help="All of the profile's products, or those named, with a data card.")
     ] = False,
@@ -250,15 +275,18 @@ def sample_command(
 def augment_command(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder with images/, masks/ and classes.json.")],
     out: Annotated[Path, typer.Option(help="Folder to write; must not hold anything yet.")],
-    count: Annotated[int | None, typer.Option(min=1, help="Synthetic pairs; the profile's, if not given.")] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, max=MOST_PAIRS, help="Synthetic pairs; the profile's, if not given.")
+    ] = None,
     profile: ProfileName = "cpu",
     shots: Annotated[
-        int | None, typer.Option(min=1, help="Training images per type (the paper's protocol); else 60/40 by group.")
+        int | None,
+        typer.Option(min=1, max=10_000, help="Training images per type (the paper's protocol); else 60/40 by group."),
     ] = None,
     model: Annotated[str, typer.Option(help="The baseline that is asked whether it helped.")] = "UNet",
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of the baseline, from seed 0 on.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Trainings of the baseline, from seed 0 on.")] = 1,
     size: Annotated[
-        int | None, typer.Option(min=32, help="Side of the pairs, pixels; else that of the training crops.")
+        int | None, typer.Option(min=32, max=4096, help="Side of the pairs, pixels; else that of the training crops.")
     ] = None,
 ) -> None:
     """Train Defect-Gen on your own defects, write new pairs, and tell whether they help on images held out.

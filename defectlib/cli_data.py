@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from defectlib.data.count import Counts
     from defectlib.data.sources.source import Source
 
-app = typer.Typer(help="Datasets: the published ones, and folders of your own.", no_args_is_help=True)
+app = typer.Typer(help="Datasets: the published ones, and folders of your own.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A published dataset, as `defectlib data list` names it.")]
 Root = Annotated[
@@ -162,7 +162,10 @@ def convert_command(
     ] = None,
     good: Annotated[bool, typer.Option("--good", help="Also write images free of defects.")] = False,
     shots: Annotated[
-        int, typer.Option(min=1, help="Training images per type of the split, where the publishers divide nothing.")
+        int,
+        typer.Option(
+            min=1, max=10_000, help="Training images per type of the split, where the publishers divide nothing."
+        ),
     ] = 5,
 ) -> None:
     """Write a product of a published dataset in the one layout, which `augment` and everything that trains reads.

@@ -130,7 +130,7 @@ def test_pairs_are_joined_for_notebooks_alone():
     [
         ({"stage": "denoyser"}, r"no stage is called 'denoyser': known are denoiser"),
         ({"stage": "denoiser", "settings": {"stps": 1}}, r"unknown setting of DenoiserTraining 'stps'.*did you mean"),
-        ("no JSON", r"settings.json: is not JSON .*; `defectlib plan --json` shows what it should hold"),
+        ("no JSON", r"settings.json: cannot be read as JSON .*; `defectlib plan --json` shows what it should hold"),
         ([1], r"settings.json: must hold a table with 'stage' and 'settings'"),
     ],
 )

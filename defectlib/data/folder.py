@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import json
 import os
 import shutil
-from collections import Counter
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,10 +30,16 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from defectlib import reading
 from defectlib.data.listing import IMAGE_SUFFIXES, key_fault, list_files, single, stays_inside
 from defectlib.data.pixels import MAX_CLASSES, read_image, read_mask, size_fault
 from defectlib.data.sample import Sample
-from defectlib.errors import UserError, UserErrors
+from defectlib.errors import UserError, UserErrors, shown
+
+#: What 0 means in a mask.
+BACKGROUND = "background"
+_LONGEST_NAME = 200  # letters
+
 
 # The index ----------------------------------------------------------------------------------------------------------
 
@@ -135,6 +142,7 @@ def _join(found: Listing) -> None:
         found.faults.append(f"{found.root / 'images'}: holds no image that can be used; add some")
     for files in (found.images, found.masks):
         single(files, found.faults)
+    found.faults += _alike(found.root, found.images)
     has_masks = (found.root / "masks").is_dir()  # one line, not one per image, says that it is missing
     for key, paths in found.images.items():
         if paths and has_masks and key not in found.masks:
@@ -143,6 +151,18 @@ def _join(found: Listing) -> None:
     for key, paths in found.masks.items():
         if paths and key not in found.images:
             found.faults.append(f"{paths[0]}: has no image; add one named '{key}' to images/ or remove the mask")
+
+
+def _alike(root: Path, keys: Iterable[str]) -> list[str]:
+    """A fault for every key that another disk would take for one before it: case, or how an accent is written."""
+    seen: dict[str, str] = {}
+    lines = []
+    for key in keys:
+        first = seen.setdefault(unicodedata.normalize("NFC", key).casefold(), key)
+        if first != key:
+            how = "differ in case, or in how an accent is written, alone; rename one"
+            lines.append(f"{root / 'images'}: keys '{first}' and '{key}' {how}")
+    return lines
 
 
 def _refuse_outside(path: Path, root: Path) -> None:
@@ -167,10 +187,16 @@ def read_classes(root: Path) -> tuple[str, ...]:
     if not named or len(named) > MAX_CLASSES:
         raise UserError(f"{path}: names {len(named)} classes; 1 to {MAX_CLASSES} are possible")
     if wrong := sorted(set(named) - set(ids)):
-        raise UserError(f"{path}: id '{wrong[0]}' breaks the row; {len(named)} classes have the ids 1..{len(named)}")
+        raise UserError(
+            f"{path}: id {shown(wrong[0])} breaks the row; {len(named)} classes have the ids 1..{len(named)}"
+        )
     names = tuple(named[number] for number in ids)
     if len(set(names)) < len(names):
-        raise UserError(f"{path}: the name '{_repeated(names)}' is given twice; every class needs a name of its own")
+        raise UserError(
+            f"{path}: the name '{reading.repeated(names)}' is given twice; every class needs a name of its own"
+        )
+    if BACKGROUND in names:
+        raise UserError(f"{path}: '{BACKGROUND}' is what 0 means in every mask; give defect types other names")
     return names
 
 
@@ -181,7 +207,7 @@ def read_groups(root: Path) -> dict[str, str]:
         UserError: The file is not a JSON object of non-empty strings.
     """
     path = Path(root) / "groups.json"
-    return _string_table(Path(root), path) if path.exists() else {}
+    return _string_table(Path(root), path) if _is_there(path) else {}
 
 
 def read_json(path: Path, root: Path | None = None) -> Any:
@@ -192,21 +218,7 @@ def read_json(path: Path, root: Path | None = None) -> Any:
     """
     if root is not None:
         _refuse_outside(path, root)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_distinct)
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}); mend or remove it") from error
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise ValueError(f"'{_repeated(name for name, _ in pairs)}' is given twice")
-    return values
-
-
-def _repeated(names: Iterable[str]) -> str:
-    return Counter(names).most_common(1)[0][0]
+    return reading.read_json(path)
 
 
 def _string_table(root: Path, path: Path) -> dict[str, str]:
@@ -214,8 +226,10 @@ def _string_table(root: Path, path: Path) -> dict[str, str]:
     if not isinstance(values, dict):
         raise UserError(f"{path}: must be a JSON object of names, found {type(values).__name__}")
     for key, value in values.items():
-        if not isinstance(value, str) or not value.strip():
-            raise UserError(f"{path}: the value of '{key}' must be a non-empty string, found {value!r}")
+        fault = _name_fault(value) if isinstance(value, str) else f"is {type(value).__name__}"
+        if fault:
+            wanted = f"must be a non-empty string, found {shown(value)}, which {fault}"
+            raise UserError(f"{path}: the value of {shown(key)} {wanted}; write a name")
     return values
 
 
@@ -229,29 +243,45 @@ def _collect(found: Listing, read: Callable[[Path], dict[str, str]]) -> dict[str
 
 def _read_captions(root: Path) -> dict[str, str]:
     path = root / "captions.csv"
-    if not path.exists():
+    if not _is_there(path):
         return {}
     _refuse_outside(path, root)
+    text = reading.read_text(path, "CSV in UTF-8", "mend or remove it").removeprefix("\ufeff")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header, *rows = list(csv.reader(file, strict=True)) or [[]]
-    except (OSError, ValueError, csv.Error) as error:
+        if "\0" in text:
+            raise csv.Error("it holds a zero byte")
+        header, *rows = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
+    except csv.Error as error:
         raise UserError(f"{path}: cannot be read as CSV in UTF-8 ({error}); mend or remove it") from error
     if header != ["key", "caption"] or any(len(row) != 2 for row in rows):
         raise UserError(f"{path}: must have the header 'key,caption' and two values in every row")
     captions = dict(rows)
     if len(captions) < len(rows):
-        raise UserError(f"{path}: '{_repeated(key for key, _ in rows)}' has two captions; keep one")
+        raise UserError(f"{path}: '{reading.repeated(key for key, _ in rows)}' has two captions; keep one")
     return captions
 
 
 def _read_product(root: Path) -> dict[str, str]:
     path = root / "provenance.json"
-    if not path.exists():
+    if not _is_there(path):
         return {}
     record = read_json(path, root)
     product = record.get("product") if isinstance(record, dict) else None
-    return {"product": product} if isinstance(product, str) and product else {}
+    return {"product": product} if isinstance(product, str) and _name_fault(product) is None else {}
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something has that name; a link that leads nowhere has it too, and is no file that was left out."""
+    return path.exists() or path.is_symlink()
+
+
+def _name_fault(name: str) -> str | None:
+    """Why ``name`` cannot name a class, a group or a product, or None."""
+    if not name.strip():
+        return "is empty"
+    if len(name) > _LONGEST_NAME:
+        return f"is longer than {_LONGEST_NAME} letters"
+    return None if name.isprintable() else "holds a letter that does not print"
 
 
 # Writing ------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ import pandas as pd
 from defectlib import runtime
 from defectlib.data import folder
 from defectlib.data.pixels import read_mask, threaded
-from defectlib.errors import UserError
+from defectlib.errors import UserError, shown
 from defectlib.store import write_atomically
 
 TRAIN_FRACTION = 0.6
@@ -79,10 +79,12 @@ class Split:
             key, count = Counter(keys).most_common(1)[0]
             if count > 1:
                 raise UserError(f"{path}: '{side}' names '{key}' {count} times; once is enough")
-        seed = values.get("seed")
-        if not isinstance(seed, int | None):
-            raise UserError(f"{path}: 'seed' must be a whole number or null, found {seed!r}")
-        return cls(tuple(values["train"]), tuple(values["eval"]), str(values.get("rule", "given")), seed)
+        seed, rule = values.get("seed"), values.get("rule", "given")
+        if not isinstance(seed, int | None) or isinstance(seed, bool):
+            raise UserError(f"{path}: 'seed' must be a whole number or null, found {shown(seed)}; write it so")
+        if not isinstance(rule, str):
+            raise UserError(f"{path}: 'rule' must be text, found {shown(rule)}; write it so")
+        return cls(tuple(values["train"]), tuple(values["eval"]), rule, seed)
 
     def faults(self, groups: Mapping[str, str], path: Path) -> list[str]:
         """What stands against this split of a dataset whose keys have these ``groups``, one line each."""

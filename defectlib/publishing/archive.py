@@ -24,12 +24,14 @@ def write_archive(book: Path, output: Path) -> Path:
         The file with the checksum.
 
     Raises:
-        UserError: There is no book at ``book``, or ``output`` is no name of an archive.
+        UserError: There is no book at ``book``, it holds a link, or ``output`` is no name of an archive in a folder.
     """
     if not output.name.endswith(".tar.gz"):
         raise UserError(f"{output}: the name of the archive must end in .tar.gz")
     if not (book / "index.html").is_file():
         raise UserError(f"{book}: no book is there; build it first, by `make book`")
+    if not output.parent.is_dir():
+        raise UserError(f"{output}: there is no folder {output.parent}; make it first")
     packed = io.BytesIO()
     # The name and date that gzip would write down are left out.
     with gzip.GzipFile(filename="", fileobj=packed, mode="wb", mtime=0) as zipped:
@@ -44,7 +46,9 @@ def write_archive(book: Path, output: Path) -> Path:
 def _pack(book: Path, folder: str, target: gzip.GzipFile) -> None:
     """Every file, in the order of names, owned by nobody."""
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for path in sorted(path for path in book.rglob("*") if path.is_file()):
+        for path in sorted(path for path in book.rglob("*") if path.is_symlink() or path.is_file()):
+            if path.is_symlink():  # what it leads to may be no part of the book
+                raise UserError(f"{path}: is a link, and a book has none; build it again, by `make book`")
             entry = tarfile.TarInfo(f"{folder}/{path.relative_to(book).as_posix()}")
             entry.size, entry.mtime, entry.mode = path.stat().st_size, DATE, 0o644
             with path.open("rb") as file:

@@ -3,29 +3,50 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
-from defectlib.errors import UserError
+from defectlib.errors import UserError, one_line, shown
+from defectlib.reading import read_text
 from defectlib.store import write_atomically
 
 #: Where, in a notebook's metadata, the runner leaves how it was executed.
 RECORD = "defectlib"
+#: What it says, and the type of each.
+_RECORDED = {
+    "notebook": str, "parameters": dict, "commit": str, "machine": str, "finished": str, "wall_seconds": int | float
+}  # fmt: skip
 
 
 def read(path: Path) -> NotebookNode:
     """The notebook in ``path``.
 
     Raises:
-        UserError: There is no such file, or it is not a notebook.
+        UserError: There is no such file, it is not a valid notebook, or what the runner left in it was changed.
     """
+    if not path.exists():
+        raise UserError(f"{path}: there is no such notebook; give a .ipynb file")
+    text = read_text(path, "a notebook", "give a .ipynb file")
     try:
-        return nbformat.read(path, as_version=4)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such notebook") from error
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise UserError(f"{path}: this is not a notebook that can be read; give a .ipynb file") from error
+        notebook = nbformat.convert(nbformat.reader.reads(text), 4)
+        nbformat.validate(notebook)
+    # What looks like a notebook leads nbformat to raise almost anything (KeyError, AttributeError, RecursionError...).
+    except Exception as error:
+        reason = one_line((str(error).strip() or type(error).__name__).splitlines()[0][:200])
+        raise UserError(f"{path}: this is not a notebook that can be read; give a .ipynb file ({reason})") from error
+    if RECORD in notebook.metadata and (fault := _record_fault(notebook.metadata[RECORD])):
+        raise UserError(f"{path}: how it was executed cannot be read ({fault}); run it again")
+    return notebook
+
+
+def _record_fault(record: Any) -> str | None:
+    """What is wrong with what the runner left in a notebook, or None."""
+    if not isinstance(record, dict):
+        return "it is no table"
+    wrong = [name for name, kind in _RECORDED.items() if not isinstance(record.get(name), kind)]
+    return f"'{wrong[0]}' is {shown(record.get(wrong[0]))}" if wrong else None
 
 
 def write(notebook: NotebookNode, path: Path) -> None:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from defectlib.errors import UserError, unknown
+from defectlib import reading
+from defectlib.errors import UserError, shown, unknown
 from defectlib.publishing import notebooks
 
 #: Python types by the name that an annotation gives them; a parameter annotated otherwise is not checked.
@@ -81,7 +80,7 @@ def parse(pairs: Iterable[tuple[str, str]], document: str, declared: Mapping[str
     """
     values = _yaml(document, "-y") or {}
     if not isinstance(values, dict):
-        raise UserError(f"-y {document!r}: give a YAML mapping, such as -y 'switch_steps: [0, 300]'")
+        raise UserError(f"-y {shown(document)}: give a YAML mapping, such as -y 'switch_steps: [0, 300]'")
     values = {str(name): value for name, value in values.items()}
     for name, text in pairs:
         is_text = name in declared and declared[name].alternatives[0] == "str"
@@ -104,14 +103,14 @@ def check(source: Path, values: Mapping[str, Any], declared: Mapping[str, Parame
         # By exact type: bool is a subclass of int, but `steps=true` is a slip and not a number.
         if type(value) not in {kind for part in alternatives for kind in _TYPES[part]}:
             expected = " or ".join(alternatives)
-            raise UserError(f"parameter '{name}' of {source.name}: must be {expected}, got {value!r}")
+            raise UserError(f"parameter '{name}' of {source.name}: must be {expected}, got {shown(value)}")
 
 
 def _yaml(text: str, option: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{option} {text!r}: this is not YAML ({' '.join(str(error).split())})") from error
+        return reading.parse_yaml(text)
+    except ValueError as error:
+        raise UserError(f"{option} {shown(text)}: this is not YAML ({' '.join(str(error).split())})") from error
 
 
 def _as_float(value: Any, parameter: Parameter | None) -> Any:

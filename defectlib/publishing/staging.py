@@ -46,6 +46,8 @@ def stage(sources: Sequence[Path], root: Path, plan: Plan) -> None:
     for path, notebook in executed.items():
         if fault := notebooks.fault(notebook):
             raise UserError(f"{path}: {fault}; run it again before building the book")
+    records = {path: notebook.metadata.get(notebooks.RECORD) for path, notebook in executed.items()}
+    plans = {path: plan(path.stem, record["parameters"]) for path, record in records.items() if record}
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(runtime.REPOSITORY / "book", root / "book", ignore=shutil.ignore_patterns(".*"))
     (root / "notebooks").mkdir()
@@ -54,9 +56,9 @@ def stage(sources: Sequence[Path], root: Path, plan: Plan) -> None:
         if (committed := _committed(path.name)).is_file():
             shutil.copyfile(committed, root / "committed" / path.name)
         pictures.lighten(notebook)
-        if record := notebook.metadata.get(notebooks.RECORD):
+        if record := records[path]:
             results.annotate(notebook, record, root / "notebooks" / "tables")
-            notebook.cells.append(provenance_box(record, plan(path.stem, record["parameters"])))
+            notebook.cells.append(provenance_box(record, plans[path]))
         notebooks.write(notebook, root / "notebooks" / path.name)
 
 

@@ -276,7 +276,7 @@ def write_record(name: str, frame: pd.DataFrame, provenance: Mapping[str, Any], 
         "provenance": dict(provenance),
     }
     path = folder / f"{_checked(name)}.json"
-    folder.mkdir(parents=True, exist_ok=True)
+    runtime.made(folder)
     write_atomically(path, json.dumps(content, indent=1))
     return path
 

@@ -14,16 +14,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from defectlib.device import generator
 from defectlib.errors import UserError
+from defectlib.reading import read_json
+from defectlib.runtime import path_of
 from defectlib.segmentation import optimise
 from defectlib.segmentation.models import Segmenter
-from defectlib.segmentation.training import CARD, load
-from defectlib.store import PROVENANCE, default_root, read_provenance, write_atomically
+from defectlib.segmentation.training import CARD, load, read_card
+from defectlib.store import PROVENANCE, default_root, write_atomically
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -54,7 +56,7 @@ def export_artifact(artifact: Path, out: Path, height: int | None = None, width:
     if out.is_dir():
         raise UserError(f"{out}: is a folder; give the name of a file in it")
     model = load(artifact)
-    card = json.loads((artifact / CARD).read_text())
+    card = read_card(artifact)
     sides = _sides(artifact, height, width)
     content = to_onnx(model, *sides, {"model": card["model"], "classes": json.dumps(["background", *card["classes"]])})
     found = check(content, model, *sides)
@@ -68,7 +70,7 @@ def find_segmenter(name: str) -> Path:
     Raises:
         UserError: There is none.
     """
-    places = (Path(name).expanduser(), default_root() / "segmenter" / name)
+    places = (path_of(name), default_root() / "segmenter" / name)
     for place in places:
         if (place / CARD).is_file():
             return place
@@ -181,11 +183,15 @@ def _trained_side(artifact: Path) -> int | None:
     """Side in pixels of the square images or crops that the model was trained on; None: not known."""
     if not (artifact / PROVENANCE).is_file():
         return None
-    try:
-        settings = read_provenance(artifact).get("settings", {})
-    except (OSError, ValueError) as error:
-        raise UserError(f"{artifact / PROVENANCE}: cannot be read ({error}); give --height and --width") from error
-    return settings.get("crop") or settings.get("data", {}).get("size")
+    settings = _table(read_json(artifact / PROVENANCE, "give --height and --width"), "settings")
+    side = settings.get("crop") or _table(settings, "data").get("size")
+    return side if isinstance(side, int) else None
+
+
+def _table(values: Any, name: str) -> dict[str, Any]:
+    """The table called ``name`` in ``values``; an empty one where there is none."""
+    inner = values.get(name) if isinstance(values, dict) else None
+    return inner if isinstance(inner, dict) else {}
 
 
 def _reason(error: Exception) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import safetensors
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from defectlib import runtime
@@ -57,6 +58,25 @@ def make_steps(
             if (k + 1) % settings.checkpoint_every == 0 and k + 1 < settings.steps:
                 write_checkpoint(unfinished, model, optimizer, {"step": k + 1, "losses": losses})
     return losses
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Give ``model`` the tensors of a safetensors file.
+
+    Raises:
+        ValueError: It is no plain file, or a tensor holds numbers of another kind, NaN or infinity.
+        RuntimeError: Names or shapes are not the model's.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path.name} is no plain file")
+    weights = load_file(path)
+    for name, own in model.state_dict().items():
+        value = weights.get(name, own)  # what is missing is told below
+        if value.is_floating_point() != own.is_floating_point():
+            raise ValueError(f"{path.name}: '{name}' holds {value.dtype}, not {own.dtype}")
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{path.name}: '{name}' holds numbers that are not finite")
+    model.load_state_dict(weights)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
 from torch.nn import functional
 
@@ -26,7 +26,7 @@ from defectlib.data.sample import Sample
 from defectlib.device import autocast, configure, generator
 from defectlib.errors import unknown
 from defectlib.segmentation.evaluation import predict, summarise
-from defectlib.segmentation.loop import make_steps, readable
+from defectlib.segmentation.loop import load_weights, make_steps, readable
 from defectlib.segmentation.models import parameter_count
 from defectlib.segmentation.unet import UNet
 from defectlib.store import UNFINISHED, write_atomically
@@ -119,7 +119,7 @@ def load(artifact: Path) -> Oracle:
     with readable(artifact, "oracle"):
         card = read_score(artifact)
         model = Oracle(len(card["classes"]), card["width"], card["levels"])
-        model.load_state_dict(load_file(artifact / WEIGHTS))
+        load_weights(model, artifact / WEIGHTS)
     return model.to(memory_format=torch.channels_last).eval()
 
 

@@ -16,18 +16,21 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from defectlib import runtime
 from defectlib.config import SegmenterTraining, Synthesis
 from defectlib.data import folder, loading
+from defectlib.data.pixels import MAX_CLASSES
 from defectlib.data.sample import Sample
 from defectlib.device import autocast, compiled, configure, generator
-from defectlib.errors import UserError
+from defectlib.errors import UserError, shown
+from defectlib.reading import read_json
 from defectlib.segmentation.augment import augment, check_one_size
-from defectlib.segmentation.loop import LOSS_POINTS, make_steps, readable
+from defectlib.segmentation.loop import LOSS_POINTS, load_weights, make_steps, readable
 from defectlib.segmentation.losses import class_weights, criterion
 from defectlib.segmentation.models import Segmenter, build, parameter_count, spec
 from defectlib.store import UNFINISHED, write_atomically
@@ -77,10 +80,28 @@ def load(artifact: Path) -> Segmenter:
         UserError: A file is missing, cut short or of another model.
     """
     with readable(artifact, "segmenter"):
-        card = json.loads((artifact / CARD).read_text())
+        card = read_card(artifact)
         model = build(card["model"], card["defect_types"])
-        model.load_state_dict(load_file(artifact / WEIGHTS))
+        load_weights(model, artifact / WEIGHTS)
     return model.eval()
+
+
+def read_card(artifact: Path) -> dict[str, Any]:
+    """What a segmenter artifact says of its model.
+
+    Raises:
+        UserError: It cannot be read, or does not name a model and the classes that it knows.
+    """
+    advice = "delete the folder and train again"
+    card = read_json(artifact / CARD, advice)
+    classes = card.get("classes") if isinstance(card, dict) else None
+    named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    if not named or not 1 <= len(classes) <= MAX_CLASSES or card.get("defect_types") != len(classes):
+        wanted = f"'classes', 1 to {MAX_CLASSES} names, and 'defect_types', how many they are"
+        raise UserError(f"{artifact / CARD}: does not say {wanted}; {advice}")
+    if not isinstance(card.get("model"), str):
+        raise UserError(f"{artifact / CARD}: 'model' must be a name, found {shown(card.get('model'))}; {advice}")
+    return card
 
 
 def fit(

@@ -17,6 +17,8 @@ def check_target(out: Path) -> None:
     Raises:
         UserError: ``out`` is there and not an empty folder, or its parent is not there.
     """
+    if out.is_symlink():  # it would have to make room for what is written
+        raise UserError(f"{out}: is a link; name a folder that is none")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: is there already and not empty; name another folder or remove it")
     if not out.absolute().parent.is_dir():

@@ -7,10 +7,11 @@ from typing import Any
 
 from defectlib.config import Stage, T, known_model, parse
 from defectlib.data import procedural
-from defectlib.errors import unknown
+from defectlib.errors import UserError, shown, unknown
 from defectlib.profiles import SpeedBudget, load_profile
 from defectlib.studies.baselines import Baselines
 from defectlib.studies.calls import NetworkCalls
+from defectlib.studies.clicking import Clicks, tiles_folder
 from defectlib.studies.cost import Cost
 from defectlib.studies.generation import Playground
 from defectlib.studies.judgement import JudgedSwitchStep
@@ -28,13 +29,22 @@ from defectlib.studies.watched import StepByStep
 
 def known_product(name: str) -> str:
     """``name``, if the embedded dataset has it or it looks like DATASET/PRODUCT; the error offers the nearest."""
-    if "/" not in name and name not in procedural.PRODUCTS:
-        raise unknown("product", name, procedural.PRODUCTS)
+    if not isinstance(name, str) or ("/" not in name and name not in procedural.PRODUCTS):
+        raise unknown("product", str(name), procedural.PRODUCTS)
     return name
 
 
-def _tuple(values: Any) -> tuple | None:
-    return None if values is None else tuple(values)
+def _each(setting: str, values: list[Any] | None, known: Callable[[Any], Any]) -> tuple | None:
+    """The values of a list, each of them ``known``; None where none is given."""
+    if values is not None and not values:
+        raise UserError(f"setting '{setting}' is an empty list; name at least one")
+    return None if values is None else tuple(known(value) for value in values)
+
+
+def _known_step(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= T:
+        raise UserError(f"setting 'switch_steps': a switch step is a whole number from 0 to {T}, got {shown(value)}")
+    return value
 
 
 def regimes(profile: str = "smoke", product: str = "softgel", **_: Any) -> StepByStep:
@@ -51,7 +61,7 @@ def switch_step(
 ) -> JudgedSwitchStep:
     """The switch-step ablation."""
     folder = None if data is None else take_up(data)
-    steps = _tuple(switch_steps)
+    steps = _each("switch_steps", switch_steps, _known_step)
     return JudgedSwitchStep(load_profile(profile), product=known_product(product), switch_steps=steps, folder=folder)
 
 
@@ -63,8 +73,8 @@ def boost(
     **_: Any,
 ) -> SyntheticBoost:
     """The synthetic-data boost (Table 4, Fig. 8)."""
-    chosen = None if products is None else tuple(known_product(product) for product in products)
-    baselines = None if models is None else tuple(known_model(model) for model in models)
+    chosen = _each("products", products, known_product)
+    baselines = _each("models", models, known_model)
     return SyntheticBoost(load_profile(profile, products=chosen, boosted=baselines, ratios=ratios))
 
 
@@ -94,7 +104,8 @@ def released_code(
     profile: str = "smoke", product: str = "softgel", switch_steps: list[int] | None = None, **_: Any
 ) -> ReleasedCode:
     """The released code's path beside the paper's."""
-    return ReleasedCode(load_profile(profile), product=known_product(product), switch_steps=_tuple(switch_steps))
+    steps = _each("switch_steps", switch_steps, _known_step)
+    return ReleasedCode(load_profile(profile), product=known_product(product), switch_steps=steps)
 
 
 def network_calls(
@@ -130,7 +141,7 @@ def speed(
 ) -> Speed:
     """The latency of the baselines (Table 2)."""
     chosen = load_profile(profile)
-    given = {"models": _tuple(models), "size": size, "rounds": rounds}
+    given = {"models": _each("models", models, known_model), "size": size, "rounds": rounds}
     values = chosen.speed.model_dump() | {name: value for name, value in given.items() if value is not None}
     return Speed(chosen.model_copy(update={"speed": parse(SpeedBudget, values)}), product=known_product(product))
 
@@ -139,14 +150,21 @@ def baselines(
     profile: str = "smoke", products: list[str] | None = None, models: list[str] | None = None, **_: Any
 ) -> Baselines:
     """The eight segmentation baselines (Table 3)."""
-    chosen = None if products is None else tuple(known_product(product) for product in products)
-    names = None if models is None else tuple(known_model(model) for model in models)
+    chosen = _each("products", products, known_product)
+    names = _each("models", models, known_model)
     return Baselines(load_profile(profile), products=chosen, models=names)
 
 
 def cost(profile: str = "smoke", product: str = "softgel", **_: Any) -> Cost:
     """What a full reproduction costs."""
     return Cost(load_profile(profile), product=known_product(product))
+
+
+def clicks(
+    profile: str = "smoke", product: str = "softgel", other: str | None = None, whole: bool = False, **_: Any
+) -> Clicks:
+    """Defect-Click (§3.3, Fig. 2)."""
+    return Clicks(load_profile(profile), product=known_product(product), other=tiles_folder(other), whole=whole)
 
 
 def scoreboard(profile: str = "smoke", **_: Any) -> Scoreboard:
@@ -173,6 +191,8 @@ STUDIES: dict[str, Callable[..., Study] | None] = {
     "13_speed": speed,
     "14_baselines": baselines,
     "15_cost": cost,
+    "16_defect_click": clicks,
+    "17_measured": None,
 }
 NOTEBOOKS: tuple[str, ...] = tuple(STUDIES)
 

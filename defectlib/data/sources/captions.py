@@ -84,6 +84,8 @@ def _rows(path: Path) -> list[tuple]:
         UserError: The file is no intact workbook, or it is absurdly large.
     """
     try:
+        if not path.is_file():
+            raise OSError("it is no plain file")
         with path.open("rb") as file:
             if (size := sum(member.file_size for member in ZipFile(file).infolist())) > _MOST_BYTES:
                 raise UserError(f"{path}: unpacks to {size:,} bytes, more than {_MOST_BYTES:,}; get the file anew")

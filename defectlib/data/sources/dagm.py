@@ -22,6 +22,7 @@ from pathlib import Path
 from defectlib.data.listing import list_files, list_folders, single, stays_inside
 from defectlib.data.sources.source import GOOD, Row, Source
 from defectlib.errors import UserError
+from defectlib.reading import read_text
 
 DEFECT = "defect"
 SPLITS = ("Train", "Test")
@@ -88,10 +89,7 @@ def _read_list(root: Path, path: Path) -> dict[str, bool]:
     """
     if not stays_inside(root, path):
         raise UserError(f"{path}: no such file below {root}; it says which images are defective: get it anew")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as text ({error}); get it anew") from error
+    lines = read_text(path, "text", "get it anew").removeprefix("\ufeff").splitlines()
     listed: dict[str, bool] = {}
     for number, line in enumerate(lines, 1):
         match = _LINE.fullmatch(line)

@@ -10,10 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from defectlib.data.listing import list_folders
-from defectlib.data.pixels import read_binary, read_image, size_fault
+from defectlib.data.pixels import image_size, read_binary, read_image, size_fault
 from defectlib.data.sample import Sample
 from defectlib.data.sources.manifest import Manifest, read_manifest
 from defectlib.errors import UserError, UserErrors, unknown
@@ -122,8 +121,7 @@ class Source(ABC):
         if row.mask:
             return self.read_mask(row)
         if row.label == GOOD:
-            with Image.open(row.image) as image:  # the header alone
-                return np.zeros((image.height, image.width), np.uint8)
+            return np.zeros(image_size(Path(row.image)), np.uint8)
         raise UserError(f"{row.image}: has no annotation; choose rows whose label is not '{UNLABELLED}'")
 
     def sample(self, row: Row) -> Sample:

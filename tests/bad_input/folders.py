@@ -1,0 +1,348 @@
+"""Dataset folders of a user's own: images, masks, and the files beside them."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.bad_input.case import bad
+from tests.bad_input.things import chunk, mask, nested, own_folder, png, save, write_json
+
+VERIFY = "data verify"
+
+
+def spoiled(name: str, says: str, spoil: Callable[[Path], object], entry: str = "image files") -> None:
+    """A folder in which ``spoil`` breaks something; ``data verify`` lists it."""
+
+    def make(place: Path) -> list[str]:
+        spoil(own_folder(place / "own"))
+        return ["data", "verify", "own"]
+
+    bad(entry, name, says, make, several=True)
+
+
+def image(name: str, says: str, write: Callable[[Path], object]) -> None:
+    """The image ``a`` is another file."""
+
+    def spoil(root: Path) -> None:
+        (root / "images" / "a.png").unlink()
+        write(root / "images" / "a.png")
+
+    spoiled(name, rf"own/images/a\.png: .*{says}", spoil)
+
+
+def masked(name: str, says: str, write: Callable[[Path], object]) -> None:
+    """The mask ``a`` is another file."""
+
+    def spoil(root: Path) -> None:
+        (root / "masks" / "a.png").unlink()
+        write(root / "masks" / "a.png")
+
+    spoiled(name, rf"own/masks/a\.png: .*{says}", spoil, entry="mask files")
+
+
+def beside(entry: str, file: str, cases: dict[str, tuple[str | bytes, str]]) -> None:
+    """Contents of a file beside the images, and what is said of each."""
+    for name, (content, says) in cases.items():
+
+        def spoil(root: Path, content: str | bytes = content) -> None:
+            path = root / file
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+        spoiled(name, rf"own/{file}: .*{says}", spoil, entry=entry)
+
+
+def rotated(path: Path) -> None:
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    Image.new("RGB", (16, 12)).save(path, exif=tags)
+
+
+def animated(path: Path, form: str) -> None:
+    frames = [Image.new("RGB", (12, 16), colour) for colour in ("red", "blue", "green")]
+    frames[0].save(path, form, save_all=True, append_images=frames[1:])
+
+
+def cut(path: Path, share: float) -> None:
+    whole = path.parent / "b.png"
+    content = whole.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+
+
+def deep(path: Path) -> None:
+    Image.fromarray(np.zeros((16, 12), np.float32)).save(path, "TIFF")
+
+
+# Images -------------------------------------------------------------------------------------------------------------
+
+image("of no bytes", "damaged", lambda path: path.touch())
+image("of text", "damaged", lambda path: path.write_text("not an image"))
+image("cut in half", "damaged", lambda path: cut(path, 0.5))
+image("cut after its header", "damaged", lambda path: cut(path, 0.06))
+image("of zeros", "damaged", lambda path: path.write_bytes(bytes(4096)))
+image(
+    "a bomb of 100,000 x 100,000", "more than 89,478,485 pixels", lambda path: path.write_bytes(png(100_000, 100_000))
+)
+image("a bomb of 12,000 x 12,000", "more than 89,478,485 pixels", lambda path: path.write_bytes(png(12_000, 12_000)))
+image("as wide as a PNG can say", "more than|damaged", lambda path: path.write_bytes(png(2**31 - 1, 2**31 - 1)))
+image("of no width", "damaged", lambda path: path.write_bytes(png(0, 16)))
+image("of unknown colour type", "damaged", lambda path: path.write_bytes(png(12, 16, colour=7)))
+image("of fewer rows than stated", "damaged", lambda path: path.write_bytes(png(12, 16)))
+image(
+    "with text that unpacks to 20 MB",
+    "damaged",
+    lambda path: path.write_bytes(
+        png(12, 16)[:33] + chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(20_000_000), 1)) + png(12, 16)[33:]
+    ),
+)
+image("with a palette", "has a palette", lambda path: save(path, "P", "PNG"))
+image("with an alpha channel", "has an alpha channel", lambda path: save(path, "RGBA", "PNG"))
+image("gray with alpha", "has an alpha channel", lambda path: save(path, "LA", "PNG"))
+image("of one bit", "has one bit a pixel", lambda path: save(path, "1", "PNG"))
+image("of 16 bits", "more than 8 bits", lambda path: save(path, "I;16", "PNG"))
+image("of 3 x 16 bits", "more than 8 bits", lambda path: path.write_bytes(png(12, 16, 2, 16, bytes(16 * 73))))
+image("TIFF of floats", "more than 8 bits", deep)
+image("TIFF of several pages", "animated or has several pages", lambda path: animated(path, "TIFF"))
+image("CMYK JPEG", "CMYK", lambda path: save(path, "CMYK", "JPEG"))
+image("GIF", "damaged or not PNG", lambda path: save(path, "P", "GIF"))
+image("animated GIF", "damaged or not PNG", lambda path: animated(path, "GIF"))
+image("animated PNG", "animated", lambda path: animated(path, "PNG"))
+image("WebP", "damaged or not PNG", lambda path: save(path, "RGB", "WEBP"))
+image("PDF", "damaged or not PNG", lambda path: save(path, "RGB", "PDF"))
+image("SVG", "damaged or not PNG", lambda path: path.write_text('<svg xmlns="http://www.w3.org/2000/svg"/>'))
+image("PostScript, which would be run", "damaged", lambda path: path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n(%pipe%id)"))
+image("turned by its EXIF tag", "orientation 6", rotated)
+image("a folder", "is a folder or a special file", lambda path: path.mkdir())
+image("a pipe", "is a folder or a special file", os.mkfifo)
+image("a link out of the dataset", "points outside", lambda path: path.symlink_to("/etc/hostname"))
+image("a link with ../", "points outside", lambda path: path.symlink_to("../../../secret.png"))
+image("a link to itself", "points outside", lambda path: path.symlink_to("a.png"))
+image("a device", "points outside", lambda path: path.symlink_to("/dev/zero"))
+
+# Names --------------------------------------------------------------------------------------------------------------
+
+
+def named(name: str, says: str, file: str | bytes, folder: str = "images") -> None:
+    """A further image of a bad name."""
+
+    def spoil(root: Path) -> None:
+        target = os.path.join(os.fsencode(root / folder), os.fsencode(file))  # noqa: PTH118 (bytes)
+        Path(os.fsdecode(target)).write_bytes((root / "images" / "b.png").read_bytes())
+
+    spoiled(name, says, spoil, entry="file names")
+
+
+named("with a line end", r"two\\nlines\.png.: .*unprintable", "two\nlines.png")
+named("with an escape sequence", r"\\x1b\[31mred\.png.: .*unprintable", "\x1b[31mred.png")
+named("that is no UTF-8", r"caf\\udce9\.png.: .*unprintable", b"caf\xe9.png")
+named("that turns the writing round", r"unprintable", "\u202egnp.exe.png")
+named("with a backslash", r"path separator", "up\\..\\evil.png")
+named("with a leading dot", r"starts with a dot", ".hidden.png")
+named("that is a suffix alone", r"starts with a dot", ".png")
+named("of 255 bytes without its mask", r"has no mask", "n" * 251 + ".png")
+named("with a leading dash without its mask", r"-rf\.png: has no mask", "-rf.png")
+named("with spaces without its mask", r"  \.png: has no mask", "  .png")
+named("of another kind", r"notes\.txt: is not one of", "notes.txt")
+named("without a suffix", r"image: is not one of", "image")
+named("twice, by another suffix", r"key 'b' is there more than once", "b.tiff")
+named("twice, by case of the suffix", r"key 'b' is there more than once", "b.PNG")
+named("mask alone", r"zz\.png: has no image", "zz.png", folder="masks")
+named("mask of another kind", r"a\.jpg: is not one of \.png", "a.jpg", folder="masks")
+
+
+def both(root: Path, key: str) -> None:
+    for folder in ("images", "masks"):
+        (root / folder / f"{key}.png").write_bytes((root / folder / "b.png").read_bytes())
+
+
+spoiled("twice, by case", "differ in case", lambda root: both(root, "B"), entry="file names")
+for folder in ("images", "masks"):
+    spoiled(
+        f"no folder {folder}",
+        f"own/{folder}: no such folder",
+        lambda root, folder=folder: [*(path.unlink() for path in (root / folder).iterdir()), (root / folder).rmdir()],
+        entry="file names",
+    )
+    spoiled(
+        f"{folder} is a file",
+        f"own/{folder}: no such folder",
+        lambda root, folder=folder: [(root / folder).rename(root / "elsewhere"), (root / folder).touch()],
+        entry="file names",
+    )
+    spoiled(
+        f"{folder} is a link out",
+        f"own/{folder}: points outside",
+        lambda root, folder=folder: [
+            (root / folder).rename(root.parent / "elsewhere"),
+            (root / folder).symlink_to(root.parent / "elsewhere"),
+        ],
+        entry="file names",
+    )
+spoiled(
+    "no image",
+    "holds no image that can be used",
+    lambda root: [path.unlink() for folder in ("images", "masks") for path in (root / folder).iterdir()],
+    entry="file names",
+)
+
+# Masks --------------------------------------------------------------------------------------------------------------
+
+masked("with a value beyond the classes", "value 3 has no class", lambda path: mask(path, 3))
+masked("of 0 and 255", "value 255 has no class", lambda path: mask(path, 255))
+masked("of another size", "is 9 x 9 pixels but its image is 12 x 16", lambda path: save(path, "L", "PNG", (9, 9)))
+masked("turned round", "is 16 x 12 pixels but its image is 12 x 16", lambda path: save(path, "L", "PNG", (16, 12)))
+masked("swapped with its image", "is a colour image", lambda path: save(path, "RGB", "PNG"))
+masked("with a palette", "has a palette", lambda path: save(path, "P", "PNG"))
+masked("of 16 bits", "more than 8 bits", lambda path: save(path, "I;16", "PNG"))
+masked("of one bit", "has one bit", lambda path: save(path, "1", "PNG"))
+masked("of 4 bits", "fewer than 8 bits", lambda path: path.write_bytes(png(12, 16, 0, 4, bytes(16 * 7))))
+masked("with alpha", "has an alpha channel", lambda path: save(path, "LA", "PNG"))
+masked("JPEG", "damaged or not PNG", lambda path: save(path, "L", "JPEG"))
+masked("cut in half", "damaged", lambda path: cut(path, 0.5))
+masked("of no bytes", "damaged", lambda path: path.touch())
+masked(
+    "a bomb of 100,000 x 100,000", "more than 89,478,485 pixels", lambda path: path.write_bytes(png(100_000, 100_000))
+)
+masked("a folder", "is a folder", lambda path: path.mkdir())
+masked("a link to a device", "points outside", lambda path: path.symlink_to("/dev/zero"))
+
+# classes.json -------------------------------------------------------------------------------------------------------
+
+JSON = "cannot be read as JSON"
+beside(
+    "classes.json",
+    "classes.json",
+    {
+        "of no bytes": ("", JSON),
+        "cut short": ('{"1": "scratch", ', JSON),
+        "no UTF-8": (b'{"1": "\xff"}', JSON),
+        "UTF-16": ('{"1": "scratch", "2": "stain"}'.encode("utf-16"), JSON),
+        "with a byte order mark": ('\ufeff{"1": "scratch", "2": "stain"}', JSON),
+        "too deep": (nested(), "nested too deeply"),
+        "deep in an object": ('{"1": ' + nested(400) + "}", "must be a non-empty string"),
+        "a list": ('["scratch", "stain"]', "must be a JSON object"),
+        "a number": ("7", "must be a JSON object"),
+        "null": ("null", "must be a JSON object"),
+        "NaN": ('{"1": NaN}', "NaN is no number of JSON"),
+        "a number of 10,000 digits": ('{"1": ' + "9" * 10_000 + "}", JSON),
+        "an id twice": ('{"1": "scratch", "1": "stain"}', "'1' is given twice"),
+        "no class": ("{}", "names 0 classes"),
+        "300 classes": ("{" + ", ".join(f'"{i}": "type {i}"' for i in range(1, 301)) + "}", "names 300 classes"),
+        "ids from 0": ('{"0": "scratch", "1": "stain"}', "id '0' breaks the row"),
+        "a gap": ('{"1": "scratch", "3": "stain"}', "id '3' breaks the row"),
+        "an id in words": ('{"one": "scratch"}', "id 'one' breaks the row"),
+        "an id of 1 MB": ('{"' + "1" * 2**20 + '": "scratch"}', "breaks the row"),
+        "a name twice": ('{"1": "stain", "2": "stain"}', "the name 'stain' is given twice"),
+        "an empty name": ('{"1": "scratch", "2": " "}', "must be a non-empty string"),
+        "a number as name": ('{"1": "scratch", "2": 2}', "must be a non-empty string, found 2"),
+        "a table as name": ('{"1": "scratch", "2": {"name": "stain"}}', "must be a non-empty string"),
+        "a name of two lines": ('{"1": "scratch", "2": "sta\\nin"}', "does not print"),
+        "half a character as name": ('{"1": "scratch", "2": "\\ud800"}', "does not print"),
+        "a name of 1 MB": ('{"1": "scratch", "2": "' + "s" * 2**20 + '"}', "longer than"),
+        "background as name": ('{"1": "background", "2": "stain"}', "'background' is what 0 means"),
+    },
+)
+spoiled("is missing", "classes.json: no such file", lambda root: (root / "classes.json").unlink(), "classes.json")
+
+
+def replaced(entry: str, file: str) -> None:
+    """A file beside the images that is no plain file of the dataset."""
+
+    def by(make: Callable[[Path], object]) -> Callable[[Path], None]:
+        def spoil(root: Path) -> None:
+            (root / file).parent.mkdir(exist_ok=True)
+            (root / file).unlink(missing_ok=True)
+            make(root / file)
+
+        return spoil
+
+    spoiled("a folder", rf"own/{file}: ", by(lambda path: path.mkdir()), entry)
+    spoiled("a pipe", rf"own/{file}: .*no plain file", by(os.mkfifo), entry)
+    spoiled("a link to a device", rf"own/{file}: is a link that points", by(lambda p: p.symlink_to("/dev/zero")), entry)
+    spoiled("a link to itself", rf"own/{file}: ", by(lambda path: path.symlink_to(path.name)), entry)
+
+
+for _entry, _file in (
+    ("classes.json", "classes.json"),
+    ("groups.json", "groups.json"),
+    ("captions.csv", "captions.csv"),
+    ("split manifests", "splits/default.json"),
+):
+    replaced(_entry, _file)
+
+# groups.json, captions.csv, provenance.json, splits -----------------------------------------------------------------
+
+beside(
+    "groups.json",
+    "groups.json",
+    {
+        "no JSON": ("{", JSON),
+        "a list": ("[]", "must be a JSON object"),
+        "a number as group": ('{"a": 7}', "must be a non-empty string"),
+        "an empty group": ('{"a": ""}', "must be a non-empty string"),
+        "a key twice": ('{"a": "x", "a": "y"}', "'a' is given twice"),
+        "an unknown key": ('{"nobody": "x"}', "'nobody' names no image"),
+        "a path as key": ('{"../../etc/passwd": "x"}', "names no image"),
+        "a group of two lines": ('{"a": "x\\ny"}', "does not print"),
+    },
+)
+beside(
+    "captions.csv",
+    "captions.csv",
+    {
+        "of no bytes": ("", "must have the header"),
+        "another header": ("name,text\na,b\n", "must have the header"),
+        "three columns": ("key,caption\na,b,c\n", "two values in every row"),
+        "one column": ("key,caption\na\n", "two values in every row"),
+        "a quote left open": ('key,caption\na,"open\n', "cannot be read as CSV"),
+        "text after a quote": ('key,caption\na,"b"c\n', "cannot be read as CSV"),
+        "a zero byte": (b"key,caption\na,b\0c\n", "cannot be read as CSV"),
+        "no UTF-8": (b"key,caption\na,caf\xe9\n", "cannot be read as CSV"),
+        "UTF-16": ("key,caption\na,b\n".encode("utf-16"), "cannot be read as CSV"),
+        "a field of 1 MB": (f"key,caption\na,{'x' * 2**20}\n", "cannot be read as CSV"),
+        "a key twice": ("key,caption\na,b\na,c\n", "'a' has two captions"),
+        "an unknown key": ("key,caption\nnobody,b\n", "'nobody' names no image"),
+        "a workbook": (b"PK\x03\x04" + bytes(200), "cannot be read as CSV|must have the header"),
+    },
+)
+beside(
+    "provenance.json",
+    "provenance.json",
+    {"no JSON": ("{", JSON), "too deep": (nested(), "nested too deeply"), "no UTF-8": (b"\xff", JSON)},
+)
+_SPLIT = '{{"train": {}, "eval": {}}}'
+beside(
+    "split manifests",
+    "splits/default.json",
+    {
+        "no JSON": ("{", JSON),
+        "a list": ("[]", "a split is a JSON object"),
+        "one side": ('{"train": ["a"]}', "a split is a JSON object"),
+        "an unknown entry": ('{"train": ["a"], "eval": ["b"], "test": ["c"]}', "a split is a JSON object"),
+        "an empty side": (_SPLIT.format("[]", '["b"]'), "'train' must be a list of at least one key"),
+        "a side of text": (_SPLIT.format('"abc"', '["b"]'), "'train' must be a list"),
+        "a number as key": (_SPLIT.format("[1]", '["b"]'), "'train' must be a list"),
+        "an image twice": (_SPLIT.format('["a", "a"]', '["b"]'), "names 'a' 2 times"),
+        "an image on both sides": (_SPLIT.format('["a"]', '["a", "b"]'), "'a' trains and evaluates"),
+        "an unknown image": (_SPLIT.format('["a"]', '["nobody"]'), "names 'nobody', which is no image"),
+        "a path": (_SPLIT.format('["../../../etc/passwd"]', '["b"]'), "which is no image"),
+        "a side twice": ('{"train": ["a"], "train": ["b"], "eval": ["c"]}', "'train' is given twice"),
+        "a seed in words": ('{"train": ["a"], "eval": ["b"], "seed": "one"}', "'seed' must be a whole number"),
+        "a seed that is no number": ('{"train": ["a"], "eval": ["b"], "seed": NaN}', "NaN is no number"),
+        "a rule that is a table": ('{"train": ["a"], "eval": ["b"], "rule": {"a": 1}}', "'rule' must be"),
+    },
+)
+
+
+def group_on_both_sides(root: Path) -> None:
+    write_json(root / "groups.json", {"a": "part", "b": "part"})
+    write_json(root / "splits" / "default.json", {"train": ["a", "c"], "eval": ["b", "d"]})
+
+
+spoiled("a group on both sides", "group 'part' stands on both sides", group_on_both_sides, "split manifests")
