@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
-from defectlib.errors import UserError, unknown
+from defectlib.errors import UserError, shown, unknown
 
 Device = Literal["cpu", "cuda"]
 Dtype = Literal["fp32", "bf16"]
@@ -28,10 +28,14 @@ T = 1000
 """Timesteps of the forward process: what t, and the switch step u, are counted in."""
 
 
+#: Of a whole number; all that JSON is sure to keep.
+_LARGEST = 2**53
+
+
 class Settings(BaseModel):
     """A frozen record of values; unknown keys are rejected with the nearest valid name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     #: Fields that change nothing in the result.
     unhashed: ClassVar[frozenset[str]] = frozenset()
 
@@ -39,9 +43,11 @@ class Settings(BaseModel):
     @classmethod
     def _known_keys_only(cls, values: Any) -> Any:
         if isinstance(values, dict):
-            for name in values:
+            for name, value in values.items():
                 if name not in cls.model_fields:
                     raise unknown(f"setting of {cls.__name__}", str(name), cls.model_fields)
+                if isinstance(value, int) and abs(value) > _LARGEST:
+                    raise UserError(f"setting '{name}' of {cls.__name__}: no number is beyond 2^53, got {shown(value)}")
         return values
 
     def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
@@ -97,8 +103,8 @@ class EmbeddedData(Settings):
     kind: Literal["embedded"] = "embedded"
     product: str
     size: int = Field(64, ge=32, le=512)  # pixels a side
-    shots: int = Field(5, ge=1)  # training images per defect type (the authors' protocol)
-    eval_count: int = Field(200, ge=1)  # held-out images
+    shots: int = Field(5, ge=1, le=10_000)  # training images per defect type (the authors' protocol)
+    eval_count: int = Field(200, ge=1, le=100_000)  # held-out images
     seed: int = 0
 
     def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
@@ -141,15 +147,28 @@ Data = Annotated[EmbeddedData | FolderData | PublishedData, Field(discriminator=
 RECEPTIVE_FIELDS = (9, 17, 25, 45, 69, 101, 157)
 
 
+#: Of a layer of a denoiser; its normalisation has eight groups.
+Channels = Annotated[int, Field(ge=8, le=4096, multiple_of=8)]
+
+
 class LargeNet(Settings):
     """The denoiser p_θ that sees the whole image: several resolutions, attention at the lowest ones."""
 
     kind: Literal["large"] = "large"
-    channels: tuple[int, ...] = (32, 48, 64, 96)  # per resolution, highest first
-    blocks: int = Field(1, ge=1)  # residual blocks per resolution
+    channels: tuple[Channels, ...] = Field((32, 48, 64, 96), min_length=1)  # per resolution, highest first
+    blocks: int = Field(1, ge=1, le=16)  # residual blocks per resolution
     attention: tuple[int, ...] = (2, 3)  # resolutions (0 = highest) with self-attention
-    fold: int = Field(2, ge=1)  # pixel-unshuffle factor: trades resolution for channels before the first layer
+    fold: int = Field(2, ge=1, le=16)  # pixel-unshuffle factor: trades resolution for channels before the first layer
     scale_shift: bool = False  # the timestep scales features as well as shifting them, as in the release
+
+    @model_validator(mode="after")
+    def _attends_where_it_is(self) -> LargeNet:
+        if wrong := [level for level in self.attention if not 0 <= level < len(self.channels)]:
+            raise UserError(
+                f"setting 'attention' names resolution {wrong[0]}, but the large net has 0 to "
+                f"{len(self.channels) - 1}; name one of them"
+            )
+        return self
 
     def check_side(self, what: str, side: int | None) -> None:
         """Refuse a ``side`` in pixels that does not survive folding and halving at every resolution but the last.
@@ -167,7 +186,7 @@ class SmallNet(Settings):
 
     kind: Literal["small"] = "small"
     receptive_field: int = 45  # pixels a side, one of `RECEPTIVE_FIELDS`
-    channels: int = Field(32, ge=8)  # at full resolution; doubled at each lower one
+    channels: Channels = 32  # at full resolution; doubled at each lower one
 
     @field_validator("receptive_field")
     @classmethod
@@ -254,10 +273,10 @@ class Synthesis(Stage):
     large: DenoiserTraining
     small: DenoiserTraining
     switch_step: int = Field(400, ge=0, le=T)  # u: the large net acts at t >= u, the small one below
-    num_inference_steps: int = Field(50, ge=1)  # network calls per image
+    num_inference_steps: int = Field(50, ge=1, le=T)  # network calls per image
     sampler: Sampler = "ddim"
-    count: int = Field(ge=1)  # pairs
-    size: int | None = Field(None, ge=32)  # pixels a side; None: the size trained on
+    count: int = Field(ge=1, le=1_000_000)  # pairs
+    size: int | None = Field(None, ge=32, le=4096)  # pixels a side; None: the size trained on
     seed: int = 0
     batch: int = Field(25, ge=1)  # pairs at a time; each has its own noise
     device: Device = "cpu"
@@ -388,7 +407,7 @@ class RivalSynthesis(Stage):
     unhashed: ClassVar[frozenset[str]] = frozenset({"batch"})
 
     rival: RivalTraining
-    count: int = Field(ge=1)  # pairs
+    count: int = Field(ge=1, le=1_000_000)  # pairs
     seed: int = 0
     batch: int = Field(25, ge=1)  # pairs at a time; each has its own noise
     device: Device = "cpu"
@@ -438,6 +457,7 @@ def known_model(name: str) -> str:
     Raises:
         UserError: It is none; the message offers the nearest abbreviation, found by full names too.
     """
+    name = str(name)
     if name in MODEL_NAMES:
         return name
     texts = {text.lower(): short for short, title in MODEL_NAMES.items() for text in (short, title)}
@@ -613,6 +633,74 @@ class RivalJudgement(Judgement):
     synthetic: RivalSynthesis
 
 
+# Defect-Click (paper §3.3) -------------------------------------------------------------------------------------------
+
+
+class ClickerTraining(Stage):
+    """Defect-Click: a network from clicks to masks, trained on painted scenes and further data of many domains.
+
+    Without one of the paper's three adaptations: ``many_domains`` is a matter of ``products`` and ``data``, which then
+    name a single one; the two others are switched off here.
+    """
+
+    stage: ClassVar[str] = "clicker"
+    unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
+
+    products: tuple[str, ...] = ()  # of the procedural dataset, whose scenes it learns from
+    sizes: tuple[Annotated[int, Field(ge=32, le=512)], ...] = (64, 128, 256)  # pixels a side, taking turns
+    scenes: int = Field(1200, ge=1)  # in all, products taking turns; none that anything is evaluated on
+    data: tuple[Data, ...] = ()  # whose training images it learns from as well, as often as from a product
+    widths: tuple[int, int, int, int] = (16, 32, 80, 128)  # channels of the encoder's four stages
+    depths: tuple[int, int, int, int] = (1, 1, 1, 1)  # layers of each
+    crop: int = Field(96, ge=32)  # pixels a side, to which target and focus crops are scaled
+    multi_level: bool = True  # crops of every scale down to the defect's own; else whole images
+    edge_sensitive: bool = True  # the boundary is learned, and pixels near it weigh more
+    steps: int = Field(ge=1)
+    batch: int = Field(8, ge=1)  # views per step
+    lr: float = Field(2e-3, gt=0)  # decays to zero along a cosine
+    weight_decay: float = Field(1e-2, ge=0)
+    checkpoint_every: int = Field(250, ge=1)  # steps
+    retrain: bool = False  # not the one that comes with the package, nor anything that it clicked
+    seed: int = 0
+    device: Device = "cpu"
+    dtype: Dtype = "fp32"
+
+    @model_validator(mode="after")
+    def _has_something_to_learn_from(self) -> ClickerTraining:
+        if not self.products and not self.data:
+            raise UserError("a clicker with neither 'products' nor 'data' has nothing to learn from; name some")
+        if self.crop % 32:
+            raise UserError(f"setting 'crop' is {self.crop} px, but the clicker needs a multiple of 32 px")
+        return self
+
+    def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """What was asked for, and the painter of the scenes."""
+        return super().identity(ignore) | {"painter_version": EmbeddedData.painter_version}
+
+
+#: What turns clicks into masks: ours, and what people use without knowledge of defects.
+ClickMethod = Literal["Defect-Click", "flood fill", "GrabCut", "random walker", "SAM"]
+
+
+class Clicking(Stage):
+    """What a simulated annotator gets from one method, click by click, on the held-out images of ``data``."""
+
+    stage: ClassVar[str] = "clicking"
+
+    data: Data
+    method: ClickMethod
+    clicker: ClickerTraining | None = None  # of Defect-Click
+    clicks: int = Field(20, ge=1)  # on each defect at most
+    images: int | None = Field(None, ge=1)  # so many, types taking turns; None: all with a defect
+    weights: str = ""  # the name of those of SAM
+
+    @model_validator(mode="after")
+    def _clicker_fits(self) -> Clicking:
+        if (self.method == "Defect-Click") != (self.clicker is not None):
+            raise UserError(f"method '{self.method}': Defect-Click needs a clicker, and no other method has one")
+        return self
+
+
 #: Every stage by name; the way back from a settings file to an object.
 STAGES: dict[str, type[Stage]] = {
     stage.stage: stage
@@ -635,19 +723,21 @@ STAGES: dict[str, type[Stage]] = {
         OracleTraining,
         Judgement,
         RivalJudgement,
+        ClickerTraining,
+        Clicking,
     )
 }
 
 
 def parse(cls: type[Settings], values: dict[str, Any]) -> Any:
-    """``cls(**values)``, with pydantic's report turned into one line that names the setting.
+    """``cls`` made from ``values``, with pydantic's report turned into one line that names the setting.
 
     Raises:
         UserError: A value has the wrong type or is out of range, or a setting is missing or unknown.
     """
     try:
-        return cls(**values)
+        return cls.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or cls.__name__
-        raise UserError(f"setting '{where}' of {cls.__name__}: {first['msg']}, got {first['input']!r}") from error
+        raise UserError(f"setting '{where}' of {cls.__name__}: {first['msg']}, got {shown(first['input'])}") from error

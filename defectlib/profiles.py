@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field
 
 from defectlib.config import (
@@ -20,6 +19,9 @@ from defectlib.config import (
     MODEL_NAMES,
     PRETRAINABLE,
     RECEPTIVE_FIELDS,
+    ClickerTraining,
+    Clicking,
+    ClickMethod,
     Data,
     DenoiserTraining,
     EmbeddedData,
@@ -50,7 +52,8 @@ from defectlib.config import (
 )
 from defectlib.data.sources.manifest import published_data
 from defectlib.errors import UserError, unknown
-from defectlib.runtime import REPOSITORY, machine
+from defectlib.reading import read_yaml
+from defectlib.runtime import REPOSITORY, machine, path_of
 
 PROFILES = REPOSITORY / "notebooks" / "profiles"
 
@@ -91,6 +94,25 @@ class OracleBudget(Settings):
     levels: int = Field(4, ge=2)
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=2)
+
+
+class ClickerBudget(Settings):
+    """How Defect-Click is trained, fields of :class:`~defectlib.config.ClickerTraining`, and how it is measured."""
+
+    products: tuple[str, ...] = ("softgel", "washer", "twill", "brushed_plate")
+    sizes: tuple[int, ...] = (64, 128, 256)
+    scenes: int = Field(1200, ge=1)
+    widths: tuple[int, int, int, int] = (16, 32, 80, 128)
+    depths: tuple[int, int, int, int] = (1, 1, 1, 1)
+    crop: int = Field(96, ge=32)
+    steps: int = Field(ge=1)
+    trial_steps: int = Field(ge=1)  # of one that is trained to be measured on a product it has not seen
+    batch: int = Field(8, ge=1)
+    lr: float = Field(2e-3, gt=0)
+    checkpoint_every: int = Field(250, ge=1)
+    clicks: int = Field(20, ge=1)  # of the simulated annotator, on each defect at most
+    images: int | None = Field(None, ge=1)  # held out, that are clicked on; None: all
+    size: int = Field(128, ge=32, le=512)  # pixels a side, of the images that are clicked on
 
 
 class RivalBudget(Settings):
@@ -192,6 +214,7 @@ class Profile(Settings):
     segmenter_lr: float = Field(1e-3, gt=0)
     seeds: tuple[int, ...] = (0,)  # of segmenters
     oracle: OracleBudget  # of the segmenter that judges pairs of embedded products
+    clicker: ClickerBudget
     rivals: RivalBudgets
     memorisation: MemorisationBudget
     watched: WatchedBudget
@@ -219,7 +242,7 @@ class Profile(Settings):
 
     def small_training(self, data: Data, receptive_field: int | None = None) -> DenoiserTraining:
         """A small net by its receptive field in pixels; by default this profile's."""
-        field = receptive_field or self.receptive_field
+        field = self.receptive_field if receptive_field is None else receptive_field
         return self._denoiser(data, self.small_net(field), self.patch if field <= 25 else self.small)
 
     def small_net(self, receptive_field: int) -> SmallNet:
@@ -251,7 +274,7 @@ class Profile(Settings):
             "switch_step": self.switch_step if switch_step is None else switch_step,
             "num_inference_steps": self.num_inference_steps,
             "sampler": self.sampler,
-            "count": count or self.gallery,
+            "count": self.gallery if count is None else count,
             **self.machine,
         }
         return parse(Synthesis, values)
@@ -308,7 +331,7 @@ class Profile(Settings):
             "switch_step": T if isinstance(net.net, SmallNet) else 0,
             "num_inference_steps": self.num_inference_steps,
             "sampler": self.sampler,
-            "count": count or self.gallery,
+            "count": self.gallery if count is None else count,
             **self.machine,
         }
         return parse(Synthesis, values)
@@ -330,7 +353,7 @@ class Profile(Settings):
 
     def rival_synthesis(self, rival: RivalTraining, count: int | None = None) -> RivalSynthesis:
         """A synthetic set from SinGAN or CycleGAN."""
-        values = {"rival": rival, "count": count or self.gallery, "device": self.machine["device"]}
+        values = {"rival": rival, "count": self.gallery if count is None else count, "device": self.machine["device"]}
         return parse(RivalSynthesis, values)
 
     def evaluation(
@@ -370,6 +393,43 @@ class Profile(Settings):
         values = {"data": data, "models": budget.models, "rounds": budget.rounds, "machine": machine(), **self.machine}
         return parse(SegmenterTiming, values)
 
+    def clicker_training(
+        self,
+        leave_out: str | None = None,
+        *,
+        many_domains: bool = True,
+        multi_level: bool = True,
+        edge_sensitive: bool = True,
+    ) -> ClickerTraining:
+        """Defect-Click, by default as it comes with the package.
+
+        Args:
+            leave_out: A product that it shall not have seen.
+            many_domains: It learns from all other products, else from the first of them alone, on as many scenes.
+            multi_level: See :class:`~defectlib.config.ClickerTraining`.
+            edge_sensitive: Likewise.
+
+        Raises:
+            UserError: It learns from no such product.
+        """
+        values = self.clicker.model_dump(exclude={"trial_steps", "clicks", "images", "size"})
+        if leave_out is not None:
+            if leave_out not in self.clicker.products:
+                raise unknown("product to leave out", leave_out, self.clicker.products)
+            values["products"] = tuple(product for product in self.clicker.products if product != leave_out)
+            values["steps"] = self.clicker.trial_steps
+        if not many_domains:
+            values["products"] = values["products"][:1]
+        switches = {"multi_level": multi_level, "edge_sensitive": edge_sensitive}
+        return parse(ClickerTraining, {**values, **switches, "retrain": self.retrain, **self.machine})
+
+    def clicking(self, data: Data, method: ClickMethod, clicker: ClickerTraining | None = None) -> Clicking:
+        """The clicks of a simulated annotator with one method; Defect-Click is this profile's, if none is given."""
+        if method == "Defect-Click" and clicker is None:
+            clicker = self.clicker_training()
+        budget = {"clicks": self.clicker.clicks, "images": self.clicker.images}
+        return parse(Clicking, {"data": data, "method": method, "clicker": clicker, **budget})
+
     def own_synthesis(
         self, data: Data, count: int | None = None, size: int | None = None, switch_step: int | None = None
     ) -> Synthesis:
@@ -387,8 +447,8 @@ class Profile(Settings):
                 "switch_step": self.switch_step if switch_step is None else switch_step,
                 "num_inference_steps": self.num_inference_steps,
                 "sampler": self.sampler,
-                "count": count or own.count,
-                "size": size or own.crop,
+                "count": own.count if count is None else count,
+                "size": own.crop if size is None else size,
                 **self.machine,
             },
         )
@@ -420,7 +480,7 @@ def load_profile(name: str, **overrides: Any) -> Profile:
     Raises:
         UserError: No such profile or file, or a value in it is not valid.
     """
-    values = _values(Path(name).expanduser()) if name.endswith(".yaml") else _known_values(name)
+    values = _values(path_of(name)) if name.endswith(".yaml") else _known_values(name)
     given = {field: value for field, value in overrides.items() if value is not None}
     return parse(Profile, {**values, "name": Path(name).stem, **given})
 
@@ -451,12 +511,9 @@ def _both_tables(*values: Any) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+    values = read_yaml(path) or {}
     if not isinstance(values, dict):
-        raise UserError(f"{path}: must be a table of settings")
+        raise UserError(f"{path}: must be a table of settings, such as 'base: cpu'; write it so")
     return values
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from defectlib.config import (
     STAGES,
+    ClickerTraining,
+    Clicking,
     DenoiserTraining,
     Density,
     EmbeddedData,
@@ -129,6 +131,8 @@ def test_settings_survive_a_file(stage):
         "rival_pairs": pairs,
         "rival_fidelity": profile.fidelity(pairs),
         "rival_judgement": profile.judgement(pairs),
+        "clicker": profile.clicker_training("softgel", multi_level=False),
+        "clicking": profile.clicking(data, "Defect-Click"),
     }[stage.stage]
     record = {"stage": stage.stage, "settings": found.model_dump(mode="json")}
     assert settings_of(record) == found
@@ -162,6 +166,28 @@ def test_sides_that_no_net_can_take_are_refused_before_anything_is_trained():
 def test_what_learns_from_a_single_image_must_be_told_which():
     with pytest.raises(UserError, match="SinGAN learns from a single image; set 'image' to its number"):
         parse(RivalTraining, {"data": DATA, "method": "SinGAN", "steps": 1})
+
+
+def test_a_clicker_needs_something_to_learn_from_and_only_defect_click_needs_a_clicker():
+    with pytest.raises(UserError, match="a clicker with neither 'products' nor 'data' has nothing to learn from"):
+        parse(ClickerTraining, {"steps": 1})
+    with pytest.raises(UserError, match="setting 'crop' is 80 px, but the clicker needs a multiple of 32 px"):
+        parse(ClickerTraining, {"products": ("softgel",), "steps": 1, "crop": 80})
+    clicker = ClickerTraining(products=("softgel",), steps=1)
+    for method, given in (("Defect-Click", None), ("GrabCut", clicker)):
+        with pytest.raises(UserError, match=f"^method '{method}': Defect-Click needs a clicker, and no other method"):
+            parse(Clicking, {"data": DATA, "method": method, "clicker": given})
+
+
+def test_the_key_of_a_clicker_moves_with_what_it_learns_from_and_with_every_switch():
+    def key(**changes):
+        return ClickerTraining(**{"products": ("softgel", "twill"), "steps": 5, **changes}).key()
+
+    own = FolderData(root="/a", digest="abc", split="splits/default.json")
+    changes = [{"products": ("softgel",)}, {"data": (own,)}, {"multi_level": False}, {"edge_sensitive": False}]
+    assert len({key(), *(key(**change) for change in changes)}) == 5
+    assert key() == key(checkpoint_every=3)
+    assert key(data=(own,)) == key(data=(own.model_copy(update={"root": "/b"}),))
 
 
 def test_settings_cannot_be_changed():
@@ -227,3 +253,28 @@ def test_the_machine_is_resolved_before_it_enters_a_key(monkeypatch):
     assert load_profile("smoke").machine == {"device": "cpu", "dtype": "fp32"}
     profile = load_profile("cpu", device="cuda")
     assert profile.machine == {"device": "cuda", "dtype": "bf16"}
+
+
+# Defect-Click -------------------------------------------------------------------------------------------------------
+
+
+def test_a_clicker_may_leave_out_a_product_and_do_without_each_adaptation():
+    profile = load_profile("cpu")
+    everything, without = profile.clicker_training(), profile.clicker_training("washer")
+    assert set(everything.products) == set(procedural.PRODUCTS)
+    assert set(without.products) == set(procedural.PRODUCTS) - {"washer"}
+    one = profile.clicker_training("washer", many_domains=False)
+    assert (len(one.products), one.scenes, one.steps) == (1, without.scenes, without.steps)
+    assert one.products[0] != "washer"
+    assert not profile.clicker_training("washer", multi_level=False).multi_level
+    assert not profile.clicker_training("washer", edge_sensitive=False).edge_sensitive
+    with pytest.raises(UserError, match="unknown product to leave out 'wascher': did you mean 'washer'"):
+        profile.clicker_training("wascher")
+
+
+def test_clicks_are_simulated_with_the_profiles_clicker_unless_another_is_given():
+    profile = load_profile("cpu")
+    data, other = profile.data("softgel"), profile.clicker_training("softgel")
+    assert profile.clicking(data, "Defect-Click").clicker == profile.clicker_training()
+    assert profile.clicking(data, "Defect-Click", other).clicker == other
+    assert profile.clicking(data, "GrabCut").clicker is None

@@ -11,7 +11,7 @@ import pytest
 
 from defectlib.runtime import PACKAGE_ROOT
 
-CORE = {"errors", "runtime", "config", "store"}
+CORE = {"errors", "reading", "runtime", "config", "store"}
 TORCH = {"checkpoint", "clock", "device", "shipping", "torchvision_shim"}
 SETTINGS = CORE | {"profiles"}
 NETWORKS = {"metrics", "detection", "data", "defectgen", "rivals", "segmentation", "click"}
@@ -21,13 +21,14 @@ NETWORKS = {"metrics", "detection", "data", "defectgen", "rivals", "segmentation
 #: and `data` alone.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "reading": {"errors"},
     "runtime": {"errors"},
     "config": {"errors"},
-    "store": {"errors", "runtime", "config"},
-    "profiles": {"errors", "runtime", "config", "data"},
+    "store": {"errors", "reading", "runtime", "config"},
+    "profiles": {"errors", "reading", "runtime", "config", "data"},
     "torchvision_shim": set(),
     "device": {"errors", "runtime"},
-    "checkpoint": set(),
+    "checkpoint": {"runtime"},
     "clock": set(),
     "shipping": {"config", "store"},
     "metrics": {"errors", "runtime"},
@@ -42,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "publishing": SETTINGS,
     "cli_data": CORE | {"data"},
     "cli_book": SETTINGS | {"studies", "publishing", "report"},
-    "cli_click": SETTINGS | TORCH | {"data", "click", "studies"},
+    "cli_click": SETTINGS | TORCH | {"cli_book", "data", "click", "studies"},
     "cli": {"cli_book", "cli_click", "cli_data"} | SETTINGS | TORCH | NETWORKS | {"studies", "publishing"},
     "__main__": {"cli"},
 }

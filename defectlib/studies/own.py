@@ -13,16 +13,16 @@ from typing import Any
 
 import pandas as pd
 
-from defectlib import runtime
 from defectlib.config import Evaluation, FolderData, Stage, Synthesis
-from defectlib.data import procedural
-from defectlib.data.folder import write_dataset
 from defectlib.data.loading import folder_data, load
 from defectlib.data.sample import Sample
+from defectlib.errors import UserError, shown
 from defectlib.profiles import Profile
+from defectlib.runtime import path_of
 from defectlib.store import Store, provenance
 from defectlib.studies import advice
 from defectlib.studies.boost import BOTH, REAL, Comparison, class_iou, compare, verdict
+from defectlib.studies.example import example_folder
 from defectlib.studies.export import copy_dataset
 from defectlib.studies.study import Study
 
@@ -146,19 +146,6 @@ def per_crop(crops: pd.DataFrame) -> pd.DataFrame:
     return shares
 
 
-def example_folder(profile: Profile, product: str = "washer") -> Path:
-    """A folder of embedded images in the one layout, for those who have no defects at hand; made once per profile."""
-    side, count = 2 * profile.own.crop, 15 * profile.shots
-    version = procedural.VERSION
-    root = Store().root / "examples" / f"{product}-v{version}-{side}px-{count}"
-    if not root.exists():
-        root.parent.mkdir(parents=True, exist_ok=True)
-        # The pool of images is one that no other study trains or evaluates on.
-        samples = (procedural.sample(product, "oracle", i, size=side) for i in range(count))
-        write_dataset(root, samples, provenance={"source": f"procedural v{version}", "made": runtime.now()})
-    return root
-
-
 def own_defects(
     profile: Profile,
     data: str | Path | None = None,
@@ -169,11 +156,15 @@ def own_defects(
     seeds: tuple[int, ...] | None = None,
     size: int | None = None,
 ) -> OwnDefects:
-    """The study of the folder ``data``, or of :func:`example_folder` where none is given.
+    """The study of the folder ``data``, or of :func:`~defectlib.studies.example.example_folder` where none is given.
 
     Raises:
+        UserError: A number is out of range.
         UserErrors: The folder has faults; all are listed.
     """
+    for name, value in (("count", count), ("shots", shots), ("size", size)):
+        if value is not None and not 1 <= value <= 1_000_000:
+            raise UserError(f"setting '{name}' must be from 1 to 1,000,000, got {shown(value)}")
     root = example_folder(profile) if data is None else data
     return OwnDefects(profile, data=take_up(root, shots), count=count, model=model, seeds=seeds, size=size)
 
@@ -184,7 +175,7 @@ def take_up(root: str | Path, shots: int | None = None) -> FolderData:
     Raises:
         UserErrors: The folder has faults; all are listed.
     """
-    root = Path(root).expanduser()
+    root = path_of(root)
     return folder_data(root, shots=shots, split_dir=_split_dir(root, shots))
 
 

@@ -38,4 +38,6 @@ RUNNERS: dict[str, Runner] = {
     "oracle": _runner("defectlib.segmentation.oracle"),
     "judgement": _runner("defectlib.studies.judging"),
     "rival_judgement": _runner("defectlib.studies.judging"),
+    "clicker": _runner("defectlib.click.training"),
+    "clicking": _runner("defectlib.click.evaluation"),
 }

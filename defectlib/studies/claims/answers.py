@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from defectlib.studies.claims import boost, datasets, generators, memorisation, segmenters
+from defectlib.studies.claims import boost, clicks, datasets, generators, memorisation, segmenters
 from defectlib.studies.claims.finding import About, Counted, Finding, decide
 from defectlib.studies.claims.given import Given, Group, Tables
 from defectlib.studies.study import Study
 
 COUNTS = datasets.COUNTS | generators.COUNTS | segmenters.COUNTS
-GROUPS = datasets.GROUPS | generators.GROUPS | memorisation.GROUPS | segmenters.GROUPS | boost.GROUPS
+GROUPS = datasets.GROUPS | clicks.GROUPS | generators.GROUPS | memorisation.GROUPS | segmenters.GROUPS | boost.GROUPS
 
 Found = tuple[Finding, str]
 """What was found, and on what data."""

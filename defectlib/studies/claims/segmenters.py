@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
-from scipy import stats
 
 from defectlib.studies.baselines import Baselines, means
 from defectlib.studies.claims.estimate import Estimate, mean_of, of_spread
@@ -126,7 +125,7 @@ def transformers_on_fabric(given: Given) -> Finding | None:
     table, product = given.numbers, "twill"
     if product not in table.index.unique("product"):
         return None
-    models = list(table.xs(product).index)
+    models = list(table.xs(product)["miou"].dropna().index)
     groups = [[m for m in models if m in TRANSFORMERS], [m for m in models if m not in TRANSFORMERS]]
     if not all(groups):
         return None
@@ -177,6 +176,8 @@ def same_order(given: Given) -> Finding | None:
     ours, paper = given.numbers, given.tables["paper:table2"]["time (ms)"]
     if len(ours) < 5:
         return None
+    from scipy import stats  # half of what loading the plans of notebooks would cost
+
     tau = float(stats.kendalltau(ours, paper[ours.index]).statistic)
     kept = max(-0.999, min(0.999, tau))  # the transform has no value at the ends
     half = stats.norm.ppf(0.975) * math.sqrt(0.437 / (len(ours) - 4))

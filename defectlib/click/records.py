@@ -1,0 +1,149 @@
+"""Records of clicks: what was done to an image, kept so that masks can be made again and time can be counted.
+
+``clicks/KEY.json`` holds the edits in their order, and the state that they led to, so that an image opens again as it
+was left, whatever method of segmentation is at hand then.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from defectlib.click.clicks import Click, Clicker
+from defectlib.click.edits import Defect, Edit
+from defectlib.click.session import Session
+from defectlib.data.folder import read_json
+from defectlib.errors import UserError
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of an image.
+
+    Attributes:
+        source: Path of the image in the folder that was labelled, with slashes.
+        clicker: Name of the method that turned clicks into masks.
+        classes: Names of the K classes, by id from 1.
+        seconds: The image was shown for, in all.
+        shape: (H, W) of the image.
+        edits: Everything done and not taken back.
+        defects: As they stand after the edits.
+        arrays: See :meth:`~defectlib.click.session.Session.arrays`.
+    """
+
+    source: str
+    clicker: str
+    classes: tuple[str, ...]
+    seconds: float
+    shape: tuple[int, int]
+    edits: tuple[Edit, ...]
+    defects: tuple[Defect, ...]
+    arrays: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, session: Session, source: str, classes: tuple[str, ...], seconds: float) -> Record:
+        """The record of a session."""
+        shape = session.index.shape
+        arrays = tuple(session.arrays())
+        return cls(
+            source, session.clicker.name, classes, round(seconds, 2), shape, session.edits, session.defects, arrays
+        )
+
+    def session(self, image: np.ndarray, clicker: Clicker) -> Session:
+        """A session of ``image`` that goes on where this record ends.
+
+        Raises:
+            ValueError: The image has another size.
+        """
+        session = Session(image, len(self.classes), clicker)
+        session.restore(self.edits, self.defects, self.arrays)
+        return session
+
+    def replayed(self, image: np.ndarray, clicker: Clicker) -> Session:
+        """A session in which every edit was made anew, with the masks that ``clicker`` gives.
+
+        Raises:
+            ValueError: An edit does not fit the image.
+        """
+        session = Session(image, len(self.classes), clicker)
+        for edit in self.edits:
+            session.apply(edit)
+        return session
+
+    def to_json(self) -> str:
+        """As text; :func:`read_record` is the way back."""
+        values = {name: value for name, value in vars(self).items() if name not in ("edits", "defects", "arrays")}
+        values["edits"] = [_brief(edit) for edit in self.edits]
+        values["defects"] = [
+            {"class_id": d.class_id, "clicks": [list(asdict(click).values()) for click in d.clicks]}
+            for d in self.defects
+        ]
+        values["arrays"] = [_packed(array) for array in self.arrays]
+        return json.dumps(values, ensure_ascii=False) + "\n"
+
+
+def read_record(path: Path) -> Record:
+    """The record in a file.
+
+    Raises:
+        UserError: It cannot be read, or is none.
+    """
+    values = read_json(path)
+    try:
+        height, width = (int(side) for side in values["shape"])
+        types = [bool, *[np.uint16] * len(values["defects"])]
+        return Record(
+            source=str(values["source"]),
+            clicker=str(values["clicker"]),
+            classes=tuple(str(name) for name in values["classes"]),
+            seconds=float(values["seconds"]),
+            shape=(height, width),
+            edits=tuple(_edit(edit) for edit in values["edits"]),
+            defects=tuple(_defect(defect) for defect in values["defects"]),
+            arrays=tuple(
+                _unpacked(text, kind, (height, width)) for text, kind in zip(values["arrays"], types, strict=True)
+            ),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, zlib.error) as error:
+        fault = f"is no record of clicks ({type(error).__name__}: {' '.join(str(error).split())})"
+        raise UserError(f"{path}: {fault}; remove it to label the image anew") from error
+
+
+def _brief(edit: Edit) -> dict[str, Any]:
+    """The fields of an edit that say something, for people to read too."""
+    kept = {"click": ("class_id", "defect", "points", "positive"), "paint": ("class_id", "defect", "points", "radius")}
+    names = ("kind", *kept.get(edit.kind, ("points", "radius") if edit.kind == "erase" else ()), "seconds")
+    values = {name: getattr(edit, name) for name in names}
+    values["seconds"] = round(edit.seconds, 2)
+    return values
+
+
+def _edit(values: dict[str, Any]) -> Edit:
+    points = tuple((row, column) for row, column in values.get("points", ()))
+    return Edit(**{**values, "points": points})
+
+
+def _defect(values: dict[str, Any]) -> Defect:
+    clicks = tuple(Click(int(row), int(column), bool(positive)) for row, column, positive in values["clicks"])
+    return Defect(int(values["class_id"]), clicks)
+
+
+def _packed(array: np.ndarray) -> str:
+    return base64.b64encode(
+        zlib.compress(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")), 6)
+    ).decode()
+
+
+def _unpacked(text: str, kind: type, shape: tuple[int, int]) -> np.ndarray:
+    dtype = np.dtype(kind).newbyteorder("<")
+    size = shape[0] * shape[1] * dtype.itemsize
+    content = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size + 1)
+    if len(content) != size:
+        raise ValueError("an array has not the size of the image")
+    return np.frombuffer(content, dtype).reshape(shape).astype(kind)
