@@ -21,6 +21,7 @@ from scipy import ndimage
 from defectlib.click.clicks import Click
 from defectlib.click.crops import Box, around, cut, cut_mask, prepare, put_back, square, whole
 from defectlib.click.network import ClickNetwork
+from defectlib.clock import threads
 from defectlib.config import ClickerTraining
 from defectlib.errors import UserError
 from defectlib.store import PROVENANCE, SHIPPED, Store, read_provenance, settings_of
@@ -58,6 +59,7 @@ class FocalClicker:
         self.side = side
 
     @torch.inference_mode()
+    @threads(1)  # so small a network that on a busy machine a second one costs a hundred times what it brings
     def segment(self, image: np.ndarray, clicks: Sequence[Click], previous: np.ndarray) -> np.ndarray:
         """The mask after the latest click: see :meth:`defectlib.click.clicks.Clicker.segment`."""
         latest, all_of_it = clicks[-1], whole(previous)

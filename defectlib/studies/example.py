@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from defectlib.click.clicks import Clicker
     from defectlib.click.session import Session
 
-PRODUCT = "washer"
+PRODUCT = "twill"
 GOOD_ENOUGH = 0.9
 """The IoU with what is to be marked at which the annotator goes on."""
 MOST_CLICKS = 6

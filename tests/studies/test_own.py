@@ -20,8 +20,9 @@ from defectlib.profiles import load_profile
 from defectlib.segmentation import training as segmenter_training
 from defectlib.store import Store, settings_of
 from defectlib.studies.boost import BOTH, REAL, verdict
+from defectlib.studies.example import PRODUCT, example_folder
 from defectlib.studies.export import copy_dataset
-from defectlib.studies.own import OwnDefects, example_folder, own_defects, per_class
+from defectlib.studies.own import OwnDefects, own_defects, per_class
 from tests.filesystems import read_only
 
 SIDE, IMAGES, GROUPS = 48, 16, 8
@@ -265,6 +266,6 @@ def test_the_example_is_made_once_and_is_of_images_that_nothing_else_uses(smoke,
     assert example_folder(smoke) == root
     assert (root / "provenance.json").stat().st_mtime_ns == made
     keys = {sample.key for sample in folder.read_dataset(root)}
-    others = load(EmbeddedData(product="washer", size=32, shots=2, eval_count=20))
+    others = load(EmbeddedData(product=PRODUCT, size=32, shots=2, eval_count=20))
     assert keys.isdisjoint(sample.key for sample in (*others.train, *others.eval))
     assert own_defects(smoke).data.root == root
