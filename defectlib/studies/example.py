@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 from PIL import Image
+from scipy import ndimage
 
 from defectlib import metrics, runtime
 from defectlib.data import procedural
@@ -33,7 +34,7 @@ PRODUCT = "twill"
 GOOD_ENOUGH = 0.9
 """The IoU with what is to be marked at which the annotator goes on."""
 MOST_CLICKS = 6
-"""On all that an image shows of one type; after them the annotator goes on with what there is."""
+"""On one defect; after them the annotator goes on with what there is."""
 READY = "The masks of this folder were made without clicks."
 _POOL = "oracle"  # scenes that no other study trains or evaluates on
 
@@ -82,19 +83,22 @@ def label(photographs: Path, out: Path, truth: Mapping[str, Sample], clicker: Cl
 
 
 def mark(session: Session, truth: np.ndarray) -> None:
-    """Click on all that ``truth``, uint8 (H, W), shows, type after type, each time where most is wrong."""
+    """Click on all that ``truth``, uint8 (H, W), shows, defect after defect, each time where most is wrong."""
     from defectlib.click.measures import iou
     from defectlib.click.simulate import next_click
 
     for class_id in (int(k) for k in np.unique(truth) if k):
-        session.begin(class_id)
-        wanted, clicks = truth == class_id, []
-        while len(clicks) < MOST_CLICKS and iou(session.index == class_id, wanted) < GOOD_ENOUGH:
-            click = next_click(session.index == class_id, wanted, clicks)
-            if click is None:
-                break
-            clicks.append(click)
-            session.click(click.row, click.column, click.positive)
+        pieces, count = ndimage.label(truth == class_id, structure=np.ones((3, 3)))
+        for piece in range(1, count + 1):
+            session.begin(class_id)
+            wanted, others, clicks = pieces == piece, (pieces > 0) & (pieces != piece), []
+            while len(clicks) < MOST_CLICKS:
+                mask = (session.index == class_id) & ~others
+                click = next_click(mask, wanted, clicks) if iou(mask, wanted) < GOOD_ENOUGH else None
+                if click is None:
+                    break
+                clicks.append(click)
+                session.click(click.row, click.column, click.positive)
 
 
 def labels(root: Path) -> pd.DataFrame | None:
