@@ -19,7 +19,7 @@ from defectlib.data.loading import load_train
 from defectlib.defectgen.denoiser import build_denoiser
 from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.pipeline import DefectGenPipeline
-from defectlib.defectgen.synthesis import prepared, sample_pairs
+from defectlib.defectgen.synthesis import sample_pairs
 from defectlib.defectgen.timesteps import two_stage_timesteps
 from defectlib.profiles import Profile, load_profile
 from defectlib.report import tables
@@ -52,12 +52,11 @@ def _compared(profile: Profile, device: torch.device, tiny: bool) -> Iterator[Fi
         for case, point in _points(profile).items()
     }
     nets = pipeline(settings, device)
-    fast, slow = prepared(nets), pipeline(settings, device)
     go = partial(sample_pairs, indices=range(pairs), size=size)
-    ways = {case: partial(go, fast, one) for case, one in ours.items()} | {"plain": partial(go, slow, plain)}
+    ways = {case: partial(go, nets, one) for case, one in ours.items()} | {"plain": partial(go, nets, plain)}
     seconds = by_turns(ways, 2 if tiny else 5, device)
     factor = whole.num_inference_steps / SHORT
-    took = clocked(partial(go, slow, whole), device)
+    took = clocked(partial(go, nets, whole), device)
     said = f"{SHORT} calls of the plain way in each round, times {factor:g}; one run of all took "
     for case, one in ours.items():
         scaled = [factor * value / pairs for value in seconds["plain"]]

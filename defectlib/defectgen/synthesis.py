@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from defectlib.config import Synthesis
 from defectlib.data.encode import decode
@@ -36,14 +35,7 @@ def assemble(
     """The pipeline of two finished denoiser artifacts."""
     pipeline = kind(load_denoiser(large), load_denoiser(small), schedule())
     pipeline.set_progress_bar_config(disable=True)
-    return prepared(pipeline.to(configure(device)))
-
-
-def prepared(pipeline: DefectGenPipeline) -> DefectGenPipeline:
-    """``pipeline`` with both nets laid out, in place, as their convolutions read them soonest."""
-    for net in (pipeline.large, pipeline.small):
-        net.to(memory_format=torch.channels_last)
-    return pipeline
+    return pipeline.to(configure(device))
 
 
 def sample_pairs(

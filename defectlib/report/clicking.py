@@ -27,7 +27,7 @@ from defectlib.report.tiles import Tile
 COLUMNS = (1, 2, 3, 5)
 """Clicks after which the figure shows the masks."""
 _OUTLINE = 2  # the number of the defect colour in which masks are outlined: it stands out on all embedded products
-_POSITIVE, _NEGATIVE = "#00E000", "#FF2020"
+_POSITIVE, _NEGATIVE = SERIES_COLOURS[2], SERIES_COLOURS[1]
 _LAST = 8  # clicks that the slider goes through
 _SIZES = (224, 176, 128, 96)  # pixels of a tile's side, of which the largest is taken that a page can carry
 _ENDS = SERIES_COLOURS[4], SERIES_COLOURS[1]  # of an assumption: lower, upper

@@ -23,7 +23,7 @@ from tests.data.miniatures import CLASSES, PRESENT, labels, message, picture, wr
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 # Upper and lower case are one on some file systems, so keys are drawn from one of them.
 keys = st.text(st.characters(codec="utf-8", categories=["Ll", "Lo", "Nd"], include_characters=" ._-,'\""), max_size=12)
-names = words.filter(str.strip)
+names = words.filter(lambda name: name.strip() and name.isprintable())
 
 
 @st.composite

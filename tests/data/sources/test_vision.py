@@ -250,6 +250,12 @@ def test_of_corners_in_whole_pixels_only_the_outline_is_a_matter_of_taste(corner
 MEND = "; mend it or get the archive anew"
 
 
+@pytest.mark.parametrize(("number", "name"), [(math.nan, "NaN"), (math.inf, "Infinity")])
+def test_what_is_no_number_of_json_is_a_fault(casting, number, name):
+    (fault,) = faults_of(casting, spoiled([[1, 1, 5, number, 1, 5]]))
+    assert fault == f"cannot be read as JSON ({name} is no number of JSON); mend or remove it"
+
+
 @pytest.mark.parametrize(
     ("segmentation", "fault"),
     [
@@ -259,8 +265,6 @@ MEND = "; mend it or get the archive anew"
         ([], "segmentation: List should have at least 1 item after validation, not 0"),
         ([[1, 1, 5, "5", 1, 5]], "segmentation.0.3: Input should be a valid number"),
         ([[1, 1, 5, True, 1, 5]], "segmentation.0.3: Input should be a valid number"),
-        ([[1, 1, 5, math.nan, 1, 5]], "segmentation.0.3: Input should be a finite number"),
-        ([[1, 1, 5, math.inf, 1, 5]], "segmentation.0.3: Input should be a finite number"),
         ("polygon", "segmentation: Input should be a valid list"),
         (None, "segmentation: Input should be a valid list"),
     ],
