@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,10 +135,11 @@ def _nets(settings: Profile, store: Path) -> None:
 
 def watch(run: runs.Run, journal: Path, until: Callable[[int], bool] = lambda done: False) -> list[Reading]:
     """Readings of a run, one a second, until it ends or ``until`` holds of the pairs that are journaled."""
-    process, started, found = psutil.Process(run.process), time.monotonic(), []
+    started, found = time.monotonic(), []
     while not run.ended:
         done = _journaled(journal)
-        found.append(Reading(time.monotonic() - started, done, process.memory_info().rss))
+        with suppress(psutil.NoSuchProcess):  # it ended between the two looks
+            found.append(Reading(time.monotonic() - started, done, psutil.Process(run.process).memory_info().rss))
         if until(done):
             break
         time.sleep(EVERY)
