@@ -88,7 +88,7 @@ def _text(path: Path) -> str:
         raise ValueError("no plain file")
     if (size := path.stat().st_size) > MOST_BYTES:
         raise ValueError(f"{size:,} bytes, more than {MOST_BYTES:,}")
-    return path.read_text(encoding="utf-8")
+    return path.read_bytes().decode("utf-8")  # with line ends as they are: in a table they can be part of a text
 
 
 # JSON ---------------------------------------------------------------------------------------------------------------

@@ -102,9 +102,9 @@ def test_the_slider_goes_through_the_clicks_of_all_methods(replays):
 def test_clicks_are_drawn_where_they_were_made(replays):
     picture = clicking._with_clicks(replays[0], "Defect-Click", 2)
     scale = len(picture) // SIDE
-    green, red = (picture[int((row + 0.5) * scale), int((column + 0.5) * scale)] for row, column in ((11, 4), (2, 2)))
-    assert green.tolist() == [0, 224, 0]
-    assert red.tolist() == [255, 32, 32]
+    on, off = (picture[int((row + 0.5) * scale), int((column + 0.5) * scale)] for row, column in ((11, 4), (2, 2)))
+    assert on.tolist() == [0, 158, 115]
+    assert off.tolist() == [213, 94, 0]
 
 
 @pytest.fixture
