@@ -218,11 +218,15 @@ def digests(directory: Path) -> dict[str, str]:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write ``path`` so that a reader, or a power cut, sees the old content or the new and nothing between."""
-    data = content.encode() if isinstance(content, str) else content
+    _write_parts(path, content.encode() if isinstance(content, str) else content)
+
+
+def _write_parts(path: Path, *parts: bytes) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with partial.open("wb") as file:
-            file.write(data)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -237,7 +241,7 @@ def _sha256(path: Path) -> str:
 
 def write_sealed(path: Path, content: bytes) -> None:
     """Write ``path`` atomically, with what :func:`read_sealed` needs to see that it is what was written."""
-    write_atomically(path, content + hashlib.sha256(content).digest())
+    _write_parts(path, content, hashlib.sha256(content).digest())
 
 
 def read_sealed(path: Path) -> bytes | None:

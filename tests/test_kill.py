@@ -36,13 +36,13 @@ def start(store: Path, settings: Path) -> subprocess.Popen:
 
 
 def finish(process: subprocess.Popen) -> str:
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, ""), err
     return out
 
 
 def kill_after_a_checkpoint(process: subprocess.Popen, checkpoint: Path) -> None:
-    end = time.monotonic() + 300
+    end = time.monotonic() + 60
     while not checkpoint.exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end, "no checkpoint was written"
