@@ -59,6 +59,7 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 if workflow.is_main_process:
+    jobs.date_back(BUILD)
     for name, run in RUNS.items():
         plan = BUILD / "plans" / "notebooks" / LABEL / f"{name}.json"
         jobs.write_notebook_plan(plan, run.notebook, run.parameters, planned(name))

@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from defectlib import runtime
+from defectlib.errors import one_line, shown
 
 FILE = "checkpoint.safetensors"
 
@@ -38,8 +40,7 @@ def write_checkpoint(
         averages: Averaged weights, in the order of the network's parameters.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    tensors = {f"net.{name}": value for name, value in network.state_dict().items()}
-    tensors |= {f"ema.{i}": value for i, value in enumerate(averages)}
+    tensors = _held(network, averages)
     for i, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
@@ -60,18 +61,25 @@ def read_checkpoint(
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     averages: Sequence[torch.Tensor] = (),
+    *,
+    like: Mapping[str, Any] = MappingProxyType({"step": 0}),
 ) -> dict[str, Any] | None:
     """Bring network, optimiser and averages to where the checkpoint in ``directory`` left off; its ``progress``.
 
-    None, and nothing changed, if there is none. One that cannot be read (cut in half by a full disk, say), or is not
-    what was written, is as good as none: training starts again.
+    None, and nothing changed, if there is none. One that cannot be read (cut in half by a full disk, say), is not what
+    was written, or was written of something else is as good as none: training starts again.
+
+    Args:
+        like: Progress at the start: what a checkpoint must say, and of what kind.
     """
     if not (directory / FILE).exists():
         return None
     try:
         progress, tensors = _read(directory / FILE)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        runtime.say(f"{directory / FILE}: damaged ({error}); training starts again")
+        _check_progress(progress, like)
+        _check_tensors(tensors, network, averages)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        runtime.say(one_line(f"{directory / FILE}: damaged ({error}); training starts again"))
         return None
     network.load_state_dict(_below("net.", tensors))
     for i, average in enumerate(averages):
@@ -88,6 +96,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     Raises:
         ValueError: They are not what was written.
     """
+    if not path.is_file():
+        raise ValueError("no plain file")
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
@@ -95,6 +105,41 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     if "sha256" in metadata and metadata["sha256"] != _digest(metadata["about"], tensors):
         raise ValueError("its content has changed since it was written")
     return json.loads(metadata["about"]), tensors
+
+
+def _check_progress(progress: Any, like: Mapping[str, Any]) -> None:
+    """Refuse, by a ValueError, what is not the progress of such a training."""
+    if not isinstance(progress, dict):
+        raise ValueError("it says no progress")
+    for name, first in like.items():
+        if type(progress.get(name)) is not type(first):
+            raise ValueError(f"'{name}' of its progress is {shown(progress.get(name))}")
+        if isinstance(first, int) and progress[name] < 0:
+            raise ValueError(f"'{name}' of its progress is below 0")
+
+
+def _check_tensors(
+    tensors: Mapping[str, torch.Tensor], network: torch.nn.Module, averages: Sequence[torch.Tensor]
+) -> None:
+    """Refuse, by a ValueError, tensors of another network, or of an optimiser other than Adam and AdamW."""
+    wanted = _held(network, averages)
+    for i, weight in enumerate(network.parameters()):
+        if _below(f"optimizer.{i}.", tensors):  # those that stood still so far have no moments
+            moments = {"step": torch.empty(()), "exp_avg": weight, "exp_avg_sq": weight}
+            wanted |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
+    for name in sorted(wanted.keys() ^ tensors.keys()):
+        raise ValueError(f"'{name}' is {'missing' if name in wanted else 'of nothing that is trained'}")
+    for name, value in wanted.items():
+        found = tensors[name]
+        if (found.dtype, found.shape) != (value.dtype, value.shape):
+            kinds = [f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in (found, value)]
+            raise ValueError(f"'{name}' is {kinds[0]} where {kinds[1]} is trained")
+
+
+def _held(network: torch.nn.Module, averages: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What a checkpoint holds beside moments, by name."""
+    tensors = {f"net.{name}": value for name, value in network.state_dict().items()}
+    return tensors | {f"ema.{i}": value for i, value in enumerate(averages)}
 
 
 def _digest(about: str, tensors: Mapping[str, torch.Tensor]) -> str:

@@ -99,6 +99,8 @@ def build_command(
     from defectlib.store import Store
 
     stage = jobs.read_plan(settings)
+    if receipt:  # told now, and not when all is built
+        jobs.check_receipt(receipt, settings)
     if runtime.launched() > 1:
         from defectlib.studies.launched import build
 

@@ -535,6 +535,7 @@ class SegmenterTiming(Stage):
     """How long the baselines take for one image, all of them timed in one run, with fresh weights (Table 2)."""
 
     stage: ClassVar[str] = "segmenter_timing"
+    version: ClassVar[int] = 2
 
     data: Data  # whose first training image it is: its size and the number of defect types are what counts
     models: tuple[str, ...]  # of `MODEL_NAMES`
@@ -543,7 +544,7 @@ class SegmenterTiming(Stage):
     rounds: int = Field(12, ge=2)  # each takes every model every way once
     seed: int = 0
     device: Device = "cpu"
-    dtype: Dtype = "fp32"  # of the optimised models
+    dtype: Dtype = "fp32"  # of the optimised models, where it keeps their outputs within the tolerance
 
     @field_validator("models")
     @classmethod
@@ -636,27 +637,37 @@ class RivalJudgement(Judgement):
 # Defect-Click (paper §3.3) -------------------------------------------------------------------------------------------
 
 
+#: Attention heads of the encoder of Defect-Click, as in SegFormer-B0: each divides the channels of its stage.
+CLICKER_HEADS = (1, 2, 5, 8)
+Width = Annotated[int, Field(ge=1, le=1024)]
+Depth = Annotated[int, Field(ge=1, le=64)]
+
+
 class ClickerTraining(Stage):
     """Defect-Click: a network from clicks to masks, trained on painted scenes and further data of many domains.
 
-    Without one of the paper's three adaptations: ``many_domains`` is a matter of ``products`` and ``data``, which then
-    name a single one; the two others are switched off here.
+    Without one of the paper's three adaptations: many domains are a matter of ``products`` and ``data``, which then
+    name a single one, and of ``imagined``; the two others are switched off here.
     """
 
     stage: ClassVar[str] = "clicker"
+    version: ClassVar[int] = 2
     unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
 
     products: tuple[str, ...] = ()  # of the procedural dataset, whose scenes it learns from
-    sizes: tuple[Annotated[int, Field(ge=32, le=512)], ...] = (64, 128, 256)  # pixels a side, taking turns
-    scenes: int = Field(1200, ge=1)  # in all, products taking turns; none that anything is evaluated on
+    sizes: tuple[Annotated[int, Field(ge=32, le=512)], ...] = Field(
+        (64, 128, 256), min_length=1
+    )  # pixels, taking turns
+    scenes: int = Field(1200, ge=1, le=1_000_000)  # in all, products taking turns; none that anything is evaluated on
     data: tuple[Data, ...] = ()  # whose training images it learns from as well, as often as from a product
-    widths: tuple[int, int, int, int] = (16, 32, 80, 128)  # channels of the encoder's four stages
-    depths: tuple[int, int, int, int] = (1, 1, 1, 1)  # layers of each
-    crop: int = Field(96, ge=32)  # pixels a side, to which target and focus crops are scaled
+    widths: tuple[Width, Width, Width, Width] = (16, 32, 80, 128)  # channels of the encoder's four stages
+    depths: tuple[Depth, Depth, Depth, Depth] = (1, 1, 1, 1)  # layers of each
+    crop: int = Field(96, ge=32, le=1024)  # pixels a side, to which target and focus crops are scaled
+    imagined: bool = True  # half the views show a defect such as no product has
     multi_level: bool = True  # crops of every scale down to the defect's own; else whole images
     edge_sensitive: bool = True  # the boundary is learned, and pixels near it weigh more
     steps: int = Field(ge=1)
-    batch: int = Field(8, ge=1)  # views per step
+    batch: int = Field(8, ge=1, le=4096)  # views per step
     lr: float = Field(2e-3, gt=0)  # decays to zero along a cosine
     weight_decay: float = Field(1e-2, ge=0)
     checkpoint_every: int = Field(250, ge=1)  # steps
@@ -671,6 +682,9 @@ class ClickerTraining(Stage):
             raise UserError("a clicker with neither 'products' nor 'data' has nothing to learn from; name some")
         if self.crop % 32:
             raise UserError(f"setting 'crop' is {self.crop} px, but the clicker needs a multiple of 32 px")
+        for width, heads in zip(self.widths, CLICKER_HEADS, strict=True):
+            if width % heads:
+                raise UserError(f"setting 'widths' has {width} channels where the clicker needs a multiple of {heads}")
         return self
 
     def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def read_json(path: Path, advice: str = "mend or remove it") -> Any:
     Raises:
         UserError: It cannot be read as that.
     """
-    return _told(path, "JSON", advice, lambda: _json(_text(path)))
+    return _told(path, "JSON", advice, lambda: parse_json(_text(path)))
 
 
 def read_yaml(path: Path, advice: str = "mend it") -> Any:
@@ -94,7 +94,13 @@ def _text(path: Path) -> str:
 # JSON ---------------------------------------------------------------------------------------------------------------
 
 
-def _json(text: str) -> Any:
+def parse_json(text: str) -> Any:
+    """The value that a JSON text stands for.
+
+    Raises:
+        ValueError: It is not JSON, or an object has a name twice.
+        RecursionError: It is nested too deeply.
+    """
     return json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse_constant)
 
 

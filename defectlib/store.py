@@ -147,12 +147,11 @@ def _damage(artifact: Path) -> str | None:
     """What is wrong with the files of ``artifact``, or None."""
     try:
         record = json.loads((artifact / PROVENANCE).read_text())
-        # Artifacts made before records were sealed have none.
-        if record.pop(SEAL, _seal(record)) != _seal(record):
+        if changed_since_sealed(record):
             return f"{PROVENANCE} has changed since it was written"
         recorded, present = record["files"], digests(artifact)
         changed = [name for name, digest in recorded.items() if present.get(name) != digest]
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         return f"{PROVENANCE} cannot be read ({error})"
     if not changed:
         return None
@@ -178,12 +177,18 @@ def provenance(settings: Stage) -> dict[str, Any]:
 
 def write_provenance(artifact: Path, record: Mapping[str, Any]) -> None:
     """Write the record of a finished artifact, sealed."""
+    write_atomically(artifact / PROVENANCE, json.dumps(sealed(record), indent=1))
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """``record``, of JSON values, with their SHA-256 under :data:`SEAL`."""
     whole = {name: value for name, value in record.items() if name != SEAL}
-    write_atomically(artifact / PROVENANCE, json.dumps(whole | {SEAL: _seal(whole)}, indent=1))
+    return whole | {SEAL: hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()}
 
 
-def _seal(record: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+def changed_since_sealed(record: Mapping[str, Any]) -> bool:
+    """Whether a record is another than that which was sealed; one made before there were seals never is."""
+    return SEAL in record and record[SEAL] != sealed(record)[SEAL]
 
 
 def read_provenance(artifact: Path) -> dict[str, Any]:
@@ -222,6 +227,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def _write_parts(path: Path, *parts: bytes) -> None:
+    if path.exists() and not path.is_file():  # a rename would put a file in the place of a device
+        raise UserError(f"{path}: is a folder or a special file; name another place")
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with partial.open("wb") as file:

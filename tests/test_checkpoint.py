@@ -1,11 +1,14 @@
 """A checkpoint brings network, optimiser and averages back to the bit, in their memory layout, or nothing at all."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from defectlib.checkpoint import FILE, read_checkpoint, write_checkpoint
+from defectlib.checkpoint import FILE, _digest, read_checkpoint, write_checkpoint
 from defectlib.device import generator
 
 
@@ -96,3 +99,120 @@ def test_what_a_kill_left_half_written_does_not_pile_up(tmp_path):
     (tmp_path / f".{FILE}").write_bytes(b"half")
     write_checkpoint(tmp_path, network, optimizer, {"step": 2})
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+# What is whole, but of something else ---------------------------------------------------------------------------------
+
+
+def rewritten(path, change=lambda tensors: None, about='{"step": 2, "losses": []}', sealed=True):
+    """Change the tensors and the progress of a checkpoint, and seal it again: nothing but its content is wrong."""
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, {"about": about} | ({"sha256": _digest(about, tensors)} if sealed else {}))
+
+
+@pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "older"])
+@pytest.mark.parametrize(
+    ("said", "change"),
+    [
+        ("'net.0.weight' is missing", lambda tensors: tensors.pop("net.0.weight")),
+        ("'net.1.running_mean' is missing", lambda tensors: tensors.pop("net.1.running_mean")),
+        (
+            "'net.9.weight' is of nothing that is trained",
+            lambda tensors: tensors.update({"net.9.weight": torch.ones(2)}),
+        ),
+        ("'colour' is of nothing that is trained", lambda tensors: tensors.update(colour=torch.ones(2))),
+        (
+            "'net.0.bias' is torch.float32 (5,) where torch.float32 (4,) is trained",
+            lambda tensors: tensors.update({"net.0.bias": torch.ones(5)}),
+        ),
+        (
+            "'net.0.bias' is torch.float32 () where torch.float32 (4,) is trained",
+            lambda tensors: tensors.update({"net.0.bias": torch.tensor(1.0)}),
+        ),
+        (
+            "'net.0.bias' is torch.int8 (4,) where torch.float32 (4,) is trained",
+            lambda tensors: tensors.update({"net.0.bias": torch.ones(4, dtype=torch.int8)}),
+        ),
+        (
+            "'net.1.num_batches_tracked' is torch.float32 () where torch.int64 () is trained",
+            lambda tensors: tensors.update({"net.1.num_batches_tracked": torch.tensor(2.0)}),
+        ),
+        ("'ema.2' is missing", lambda tensors: tensors.pop("ema.2")),
+        ("'ema.6' is of nothing that is trained", lambda tensors: tensors.update({"ema.6": torch.ones(4)})),
+        ("'ema.1' is torch.float16", lambda tensors: tensors.update({"ema.1": tensors["ema.1"].half()})),
+        ("'optimizer.0.exp_avg_sq' is missing", lambda tensors: tensors.pop("optimizer.0.exp_avg_sq")),
+        ("'optimizer.0.step' is missing", lambda tensors: tensors.pop("optimizer.0.step")),
+        ("'optimizer.1.exp_avg' is", lambda tensors: tensors.update({"optimizer.1.exp_avg": torch.ones(3)})),
+        ("'optimizer.1.step' is", lambda tensors: tensors.update({"optimizer.1.step": torch.ones(4)})),
+        ("'optimizer.99.step' is of nothing", lambda tensors: tensors.update({"optimizer.99.step": torch.tensor(1.0)})),
+        ("is missing", lambda tensors: tensors.clear()),
+    ],
+)
+def test_tensors_of_something_else_are_as_good_as_none(tmp_path, capsys, monkeypatch, said, change, sealed):
+    expect_none(tmp_path, capsys, monkeypatch, said, lambda path: rewritten(path, change, sealed=sealed))
+
+
+@pytest.mark.parametrize(
+    ("said", "about"),
+    [
+        ("it says no progress", "[]"),
+        ("it says no progress", "7"),
+        ("it says no progress", "null"),
+        ("Expecting value", "hello"),
+        ("maximum recursion depth", "[" * 100_000),
+        ("'step' of its progress is None", '{"losses": []}'),
+        ("'losses' of its progress is None", '{"step": 2}'),
+        ("'step' of its progress is 'two'", '{"step": "two", "losses": []}'),
+        ("'step' of its progress is 2.5", '{"step": 2.5, "losses": []}'),
+        ("'step' of its progress is True", '{"step": true, "losses": []}'),
+        ("'step' of its progress is below 0", '{"step": -2, "losses": []}'),
+        ("'losses' of its progress is {}", '{"step": 2, "losses": {}}'),
+        ("'step' of its progress is [[[", '{"step": [[[[[[1]]]]]], "losses": []}'),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_progress_of_another_kind_is_as_good_as_none(tmp_path, capsys, monkeypatch, said, about):
+    expect_none(tmp_path, capsys, monkeypatch, said, lambda path: rewritten(path, about=about))
+
+
+def test_what_is_no_plain_file_is_as_good_as_none(tmp_path, capsys, monkeypatch):
+    def pipe(path):
+        path.unlink()
+        os.mkfifo(path)
+
+    expect_none(tmp_path, capsys, monkeypatch, "no plain file", pipe)
+
+
+def expect_none(tmp_path, capsys, monkeypatch, said, spoil):
+    """Of a checkpoint that ``spoil`` changed nothing is taken up, and one line says why."""
+    monkeypatch.delenv("DEFECTLIB_QUIET", raising=False)
+    write_checkpoint(tmp_path, *started(seed=1)[:2], {"step": 2, "losses": []}, started(seed=1)[2])
+    spoil(tmp_path / FILE)
+    network, optimizer, averages = started()
+    before = json.dumps([state(network.state_dict()), state(optimizer.state_dict()["state"]), state(averages)])
+    like = {"step": 0, "losses": []}
+    assert read_checkpoint(tmp_path, network, optimizer, averages, like=like) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path / FILE}: damaged (")
+    assert said in line
+    assert line.endswith("; training starts again")
+    assert before == json.dumps([state(network.state_dict()), state(optimizer.state_dict()["state"]), state(averages)])
+
+
+def state(values):
+    """Tensors, however they are nested, as lists."""
+    if isinstance(values, torch.Tensor):
+        return values.tolist()
+    if isinstance(values, dict):
+        return {str(name): state(value) for name, value in values.items()}
+    return [state(value) for value in values]
+
+
+def test_weights_that_stood_still_need_no_moments(tmp_path):
+    network, _, _ = started()
+    still = torch.optim.Adam(network.parameters(), lr=0.01)
+    write_checkpoint(tmp_path, network, still, {"step": 2})
+    other, its_optimizer, _ = started(seed=1)
+    assert read_checkpoint(tmp_path, other, its_optimizer) == {"step": 2}
+    assert same(network.state_dict(), other.state_dict())

@@ -12,7 +12,7 @@ import pytest
 from defectlib.runtime import PACKAGE_ROOT
 
 CORE = {"errors", "reading", "runtime", "config", "store"}
-TORCH = {"checkpoint", "clock", "device", "shipping", "torchvision_shim"}
+TORCH = {"checkpoint", "clock", "device", "shipping", "torchvision_shim", "weights"}
 SETTINGS = CORE | {"profiles"}
 NETWORKS = {"metrics", "detection", "data", "defectgen", "rivals", "segmentation", "click"}
 
@@ -28,8 +28,9 @@ ALLOWED: dict[str, set[str]] = {
     "profiles": {"errors", "reading", "runtime", "config", "data"},
     "torchvision_shim": set(),
     "device": {"errors", "runtime"},
-    "checkpoint": {"runtime"},
+    "checkpoint": {"errors", "runtime"},
     "clock": set(),
+    "weights": {"errors"},
     "shipping": {"config", "store"},
     "metrics": {"errors", "runtime"},
     "detection": {"metrics"},

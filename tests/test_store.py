@@ -158,6 +158,12 @@ def test_a_damaged_artifact_is_set_aside_and_made_again(store, name, damage, cap
     assert len(list((store.root / "broken").iterdir())) == 1
 
 
+@pytest.mark.parametrize("content", ["", "[]", "7", "[" * 100_000], ids=["nothing", "list", "number", "too deep"])
+def test_a_provenance_that_is_none_counts_as_damage(store, content):
+    (store.build(LARGE, RUNNERS) / PROVENANCE).write_text(content)
+    assert Store(store.root, None).find(LARGE) is None
+
+
 def test_every_bit_of_the_provenance_counts(store):
     file = store.build(LARGE, RUNNERS) / PROVENANCE
     content = file.read_text()
@@ -255,6 +261,17 @@ def test_atomic_writing_leaves_the_old_content_or_the_new(tmp_path):
     write_atomically(path, json.dumps([1]))
     assert path.read_text() == "[1]"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_what_is_no_plain_file_is_not_written_over(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "link", "folder"):
+        with pytest.raises(UserError, match=f"{name}: is a folder or a special file; name another place"):
+            write_atomically(tmp_path / name, "content")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "link", "pipe"]
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_the_root_is_what_the_environment_says(monkeypatch, tmp_path):

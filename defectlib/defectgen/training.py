@@ -72,7 +72,8 @@ class _State:
         write_checkpoint(directory, self.denoiser, self.optimizer, progress, self.ema.shadow_params)
 
     def read(self, directory: Path) -> None:
-        if progress := read_checkpoint(directory, self.denoiser, self.optimizer, self.ema.shadow_params):
+        like = {"step": 0, "ema_step": 0, "losses": []}
+        if progress := read_checkpoint(directory, self.denoiser, self.optimizer, self.ema.shadow_params, like=like):
             self.step, self.losses = progress["step"], progress["losses"]
             self.running = progress.get("running", [])  # older checkpoints have none
             self.ema.optimization_step = progress["ema_step"]

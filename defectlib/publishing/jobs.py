@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,13 +57,38 @@ def receipt_path(settings: Stage, folder: Path) -> Path:
     return folder / "receipts" / settings.stage / f"{settings.key()}.json"
 
 
+def check_receipt(path: Path, plan: Path) -> None:
+    """Make the folder of a receipt that is to be written.
+
+    Raises:
+        UserError: It cannot be made, or what stands at ``path`` is not to be written over: no file, or ``plan``.
+    """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is a folder or a special file; name a file for the receipt")
+    if path.exists() and path.samefile(plan):
+        raise UserError(f"{path}: is the file of settings itself; name another for the receipt")
+    runtime.made(path.parent)
+
+
 def write_receipt(path: Path, settings: Stage, artifact: Path) -> None:
     """Say in ``path`` where the artifact is, dated as the artifact is, so that nothing seems newer than it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"stage": settings.stage, "key": settings.key(), "artifact": str(artifact)}
     _write(path, json.dumps(record, indent=1) + "\n")
-    time = (artifact / PROVENANCE).stat().st_mtime_ns
-    os.utime(path, ns=(time, time))
+    made = min((artifact / PROVENANCE).stat().st_mtime_ns, time.time_ns())  # not ahead of a clock that was set back
+    os.utime(path, ns=(made, made))
+
+
+def date_back(folder: Path) -> None:
+    """Date by now what lies ahead of the clock in ``folder``: a clock was set back.
+
+    Else all that is made before the clock gets there would seem older than what it is made of, and be made again.
+    """
+    now = time.time_ns()
+    for place in ("receipts", "plans", "notebooks"):
+        for path in (folder / place).rglob("*"):
+            if path.is_file() and path.stat().st_mtime_ns > now:
+                os.utime(path, ns=(now, now))
 
 
 def collect(stages: Iterable[Stage], store: Store, folder: Path) -> dict[str, Job]:

@@ -68,7 +68,8 @@ def optimise(
     """
     device = next(network.parameters()).device
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr, betas=BETAS, fused=True)
-    state = read_checkpoint(unfinished, network, optimizer) or {"step": 0, "losses": [], "pending": []}
+    begin = {"step": 0, "losses": [], "pending": []}
+    state = read_checkpoint(unfinished, network, optimizer, like=begin) or begin
     with runtime.progress(steps, settings.method, initial=state["step"]) as bar:
         while state["step"] < steps:
             optimizer.param_groups[0]["lr"] = settings.lr * rate(state["step"])

@@ -1,15 +1,12 @@
-"""What trains baselines and oracles alike: a loop that resumes and keeps the loss curve, and one line for bad files."""
+"""What trains baselines and oracles alike: a loop that resumes and keeps the loss curve."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import safetensors
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from defectlib import runtime
@@ -43,7 +40,8 @@ def make_steps(
     Raises:
         UserError: The loss stopped being a number.
     """
-    progress = read_checkpoint(unfinished, model, optimizer) or {"step": 0, "losses": []}
+    begin = {"step": 0, "losses": []}
+    progress = read_checkpoint(unfinished, model, optimizer, like=begin) or begin
     start, losses = progress["step"], progress["losses"]
     every = max(1, settings.steps // points)
     with runtime.progress(settings.steps, f"training {what}", initial=start) as bar:
@@ -58,36 +56,3 @@ def make_steps(
             if (k + 1) % settings.checkpoint_every == 0 and k + 1 < settings.steps:
                 write_checkpoint(unfinished, model, optimizer, {"step": k + 1, "losses": losses})
     return losses
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Give ``model`` the tensors of a safetensors file.
-
-    Raises:
-        ValueError: It is no plain file, or a tensor holds numbers of another kind, NaN or infinity.
-        RuntimeError: Names or shapes are not the model's.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path.name} is no plain file")
-    weights = load_file(path)
-    for name, own in model.state_dict().items():
-        value = weights.get(name, own)  # what is missing is told below
-        if value.is_floating_point() != own.is_floating_point():
-            raise ValueError(f"{path.name}: '{name}' holds {value.dtype}, not {own.dtype}")
-        if not torch.isfinite(value).all():
-            raise ValueError(f"{path.name}: '{name}' holds numbers that are not finite")
-    model.load_state_dict(weights)
-
-
-@contextmanager
-def readable(artifact: Path, what: str) -> Iterator[None]:
-    """Turn whatever goes wrong while a trained model is read into one line.
-
-    Raises:
-        UserError: A file of ``artifact`` is missing, cut short or of another network.
-    """
-    try:
-        yield
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        reason = str(error).partition("\n")[0].rstrip(": ")
-        raise UserError(f"{artifact}: not a readable {what} ({reason}); delete it and train again") from error

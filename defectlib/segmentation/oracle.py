@@ -26,10 +26,11 @@ from defectlib.data.sample import Sample
 from defectlib.device import autocast, configure, generator
 from defectlib.errors import unknown
 from defectlib.segmentation.evaluation import predict, summarise
-from defectlib.segmentation.loop import load_weights, make_steps, readable
+from defectlib.segmentation.loop import make_steps
 from defectlib.segmentation.models import parameter_count
 from defectlib.segmentation.unet import UNet
 from defectlib.store import UNFINISHED, write_atomically
+from defectlib.weights import load_weights, readable
 
 LEAST_MIOU = 0.9
 """Mean IoU on unseen scenes, background included, below which an oracle judges nothing."""

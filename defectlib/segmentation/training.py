@@ -30,10 +30,11 @@ from defectlib.device import autocast, compiled, configure, generator
 from defectlib.errors import UserError, shown
 from defectlib.reading import read_json
 from defectlib.segmentation.augment import augment, check_one_size
-from defectlib.segmentation.loop import LOSS_POINTS, load_weights, make_steps, readable
+from defectlib.segmentation.loop import LOSS_POINTS, make_steps
 from defectlib.segmentation.losses import class_weights, criterion
 from defectlib.segmentation.models import Segmenter, build, parameter_count, spec
 from defectlib.store import UNFINISHED, write_atomically
+from defectlib.weights import load_weights, readable
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"

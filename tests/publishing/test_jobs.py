@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,24 @@ def test_a_receipt_without_its_artifact_is_removed(store, tmp_path):
     shutil.rmtree(artifact)
     jobs.collect([SMALL], Store(store.root, shipped=None), tmp_path)
     assert not receipt.exists()
+
+
+def test_after_the_clock_was_set_back_nothing_lies_ahead_of_it(store, tmp_path):
+    artifact = store.build(SMALL, RUNNERS)
+    receipt = jobs.collect([SMALL], store, tmp_path)[name(SMALL)].receipt
+    tomorrow, earlier = time.time_ns() + 86_400 * 10**9, 10**18
+    for path in (artifact / "provenance.json", receipt):
+        os.utime(path, ns=(tomorrow, tomorrow))
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "old.ipynb").touch()
+    os.utime(tmp_path / "notebooks" / "old.ipynb", ns=(earlier, earlier))
+    jobs.date_back(tmp_path)
+    assert receipt.stat().st_mtime_ns <= time.time_ns()
+    assert (tmp_path / "notebooks" / "old.ipynb").stat().st_mtime_ns == earlier
+    receipt.unlink()
+    jobs.collect([SMALL], store, tmp_path)
+    assert receipt.stat().st_mtime_ns <= time.time_ns()
+    assert (artifact / "provenance.json").stat().st_mtime_ns == tomorrow
 
 
 def test_titles_say_what_is_built():
