@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
@@ -27,14 +28,18 @@ from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_b
 from defectlib import runtime
 from defectlib.data.sources.defect_spectrum import SUBSETS
 from defectlib.data.sources.manifest import read_manifest
-from defectlib.errors import UserError, UserErrors, unknown
+from defectlib.errors import UserError, UserErrors, shown, unknown
+from defectlib.reading import repeated
 
 REPOSITORY = "DefectSpectrum/Defect_Spectrum"
 #: The last commit of the published dataset; what the loader and its tests know. A branch could change under them.
 REVISION = "a00e814d12595f394a819f34132f058457099f07"
 
 _README = "README.md"
+_MOST_FILES = 200_000  # that a listing may have, far more than there are; one that leads in a circle has no end
+_MOST_BYTES = 2**60  # of a file
 _WORKERS = 8  # files at a time, as many as the library takes by itself
+_ELSEWHERE = "take the dataset from elsewhere"
 _AGAIN = "then run the same command again: it goes on where it was"
 
 
@@ -85,19 +90,23 @@ class _Hub:
         """What the page lists for ``subsets``."""
         with self._explained():
             found = self.api.repo_info(**self.source).sha
-            tree = list(self.api.list_repo_tree(recursive=True, **self.source))
+            tree = list(islice(self.api.list_repo_tree(recursive=True, **self.source), _MOST_FILES + 1))
         if found != REVISION:
             raise UserError(
                 f"{self.page}: answers with revision {found}, not {REVISION}; set HF_ENDPOINT to a hub that has it"
             )
+        if len(tree) > _MOST_FILES:
+            raise UserError(f"{self.page}: lists more than {_MOST_FILES:,} files; {_ELSEWHERE}")
         listed = [entry for entry in tree if isinstance(entry, RepoFile)]
+        for file in listed:
+            if fault := _listing_fault(file):
+                raise UserError(f"{self.page}: lists {fault}; {_ELSEWHERE}")
         wanted = [file for file in listed if file.path.partition("/")[0] in (*subsets, _README)]
         for subset in subsets:
             if not any(file.path.startswith(f"{subset}/") for file in wanted):
                 raise UserError(f"{self.page}: lists no file in {subset}/; choose another subset")
-        for file in wanted:
-            if ".." in PurePosixPath(file.path).parts or "\\" in file.path or not file.path.isprintable():
-                raise UserError(f"{self.page}: lists a file called {file.path!r}; take the dataset from elsewhere")
+        if len(paths := [file.path for file in wanted]) > len(set(paths)):
+            raise UserError(f"{self.page}: lists {shown(repeated(paths))} more than once; {_ELSEWHERE}")
         return wanted
 
     def fetch(self, files: Sequence[RepoFile]) -> None:
@@ -168,6 +177,22 @@ class _Hub:
             return f"{error.filename}: cannot be written ({error.strerror}); name a folder you own"
         reason = " ".join(str(error).split()) or type(error).__name__
         return f"{self.page}: cannot be reached, or broke off ({reason}); look at the network, {_AGAIN}"
+
+
+def _listing_fault(file: RepoFile) -> str | None:
+    """What of an entry of the listing is not to be followed, or None; the library takes it as it comes."""
+    path, size = file.path, file.size
+    if not isinstance(path, str):
+        return f"a file called {shown(path)}"
+    plain = PurePosixPath(path)
+    inside = not plain.is_absolute() and ".." not in plain.parts
+    if not inside or str(plain) != path or "\\" in path or not path.isprintable():
+        return f"a file called {path!r}"
+    if type(size) is not int or not 0 <= size <= _MOST_BYTES:
+        return f"{path!r} with a size of {shown(size)} bytes"
+    if not isinstance(file.blob_id if file.lfs is None else file.lfs.sha256, str):
+        return f"{path!r} with a checksum that is none"
+    return None
 
 
 def _fault(path: Path, file: RepoFile) -> str | None:

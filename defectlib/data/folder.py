@@ -226,7 +226,7 @@ def _string_table(root: Path, path: Path) -> dict[str, str]:
     if not isinstance(values, dict):
         raise UserError(f"{path}: must be a JSON object of names, found {type(values).__name__}")
     for key, value in values.items():
-        fault = _name_fault(value) if isinstance(value, str) else f"is {type(value).__name__}"
+        fault = name_fault(value) if isinstance(value, str) else f"is {type(value).__name__}"
         if fault:
             wanted = f"must be a non-empty string, found {shown(value)}, which {fault}"
             raise UserError(f"{path}: the value of {shown(key)} {wanted}; write a name")
@@ -267,7 +267,7 @@ def _read_product(root: Path) -> dict[str, str]:
         return {}
     record = read_json(path, root)
     product = record.get("product") if isinstance(record, dict) else None
-    return {"product": product} if isinstance(product, str) and _name_fault(product) is None else {}
+    return {"product": product} if isinstance(product, str) and name_fault(product) is None else {}
 
 
 def _is_there(path: Path) -> bool:
@@ -275,7 +275,7 @@ def _is_there(path: Path) -> bool:
     return path.exists() or path.is_symlink()
 
 
-def _name_fault(name: str) -> str | None:
+def name_fault(name: str) -> str | None:
     """Why ``name`` cannot name a class, a group or a product, or None."""
     if not name.strip():
         return "is empty"

@@ -27,6 +27,9 @@ class HubServer(ThreadingHTTPServer):
         refusal: HTTP status and error code with which the hub answers whatever is asked of it, or None.
         broken: How often the transfer of a path breaks off half-way, from now on.
         failing: HTTP status with which a path is answered when its content is asked for.
+        further: Entries at the end of the listing, whatever they are.
+        listing: Bytes that stand in place of the listing, or None.
+        circular: The last page of the listing leads to the first.
         sent: How often each path's content was asked for.
     """
 
@@ -40,6 +43,9 @@ class HubServer(ThreadingHTTPServer):
         self.refusal: tuple[int, str] | None = None
         self.broken: Counter[str] = Counter()
         self.failing: dict[str, int] = {}
+        self.further: list[object] = []
+        self.listing: bytes | None = None
+        self.circular = False
         self.sent: Counter[str] = Counter()
 
     @property
@@ -106,9 +112,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _tree(self, first: int) -> None:
         folders = [{"type": "directory", "path": "DS-MVTec", "oid": "0" * 40, "size": 0}]
-        entries = [*folders, *(self.server.entry(path) for path in self.server.files)]
-        more = f"{self.server.address}{urlsplit(self.path).path}?recursive=True&cursor={first + _PAGE}"
-        headers = {"Link": f'<{more}>; rel="next"'} if first + _PAGE < len(entries) else {}
+        entries = [*folders, *(self.server.entry(path) for path in self.server.files), *self.server.further]
+        cursor = first + _PAGE if first + _PAGE < len(entries) else 0
+        more = f"{self.server.address}{urlsplit(self.path).path}?recursive=True&cursor={cursor}"
+        headers = {"Link": f'<{more}>; rel="next"'} if cursor or self.server.circular else {}
+        if self.server.listing is not None:
+            self._answer(200, self.server.listing, {"Content-Type": "application/json"})
+            return
         self._json(entries[first : first + _PAGE], headers)
 
     def _resolve(self, path: str) -> None:

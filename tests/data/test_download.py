@@ -3,6 +3,7 @@ import socket
 import huggingface_hub.constants
 import pytest
 
+from defectlib.data import download as download_module
 from defectlib.data.download import REPOSITORY, REVISION, download
 from defectlib.data.sources.defect_spectrum import DefectSpectrum
 from defectlib.data.sources.manifest import names, read_manifest
@@ -170,6 +171,19 @@ def test_a_listing_without_the_subset_is_refused(dagm, tmp_path):
     assert refused(dagm, tmp_path / "ds", "DS-VISION") == (
         f"{page(dagm)}: lists no file in DS-VISION/; choose another subset"
     )
+
+
+def test_a_listing_without_an_end_is_refused(dagm, tmp_path, monkeypatch):
+    monkeypatch.setattr(download_module, "_MOST_FILES", 100)
+    dagm.circular = True
+    message = refused(dagm, tmp_path / "ds", "DS-DAGM")
+    assert message == f"{page(dagm)}: lists more than 100 files; take the dataset from elsewhere"
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_files_whose_names_differ_in_case_alone_are_both_there(dagm, tmp_path):
+    dagm.files |= {"DS-DAGM/image/a.txt": b"small", "DS-DAGM/image/A.txt": b"LARGE"}
+    assert there(fetch(dagm, tmp_path / "ds", "DS-DAGM")) == dagm.files
 
 
 def test_another_revision_is_refused(dagm, tmp_path):
