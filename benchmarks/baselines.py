@@ -51,12 +51,12 @@ def _compared(name: str, settings: SegmenterTiming, device: torch.device, rounds
     model = latency.settled(build(name, len(sample.classes), seed=settings.seed), image)
     cost = latency.cost(model, image)
     model, image = model.to(device), image.to(device)
-    faster, done = optimise.optimise(model, image, settings.dtype)
-    within = optimise.within(optimise.difference(faster(image), model(image)), settings.dtype)
+    faster, done, dtype = optimise.optimise(model, image, settings.dtype)
+    within = optimise.within(optimise.difference(faster(image), model(image)), dtype)
     ways = {"ours": lambda: faster(image), "plain": lambda: model(image)}
     seconds = by_turns(ways, rounds, device, warm_up=latency.WARM_UP)
     ratios = [plain / ours if within else 1.0 for plain, ours in zip(seconds["plain"], seconds["ours"], strict=True)]
-    width = 2 if settings.dtype == "bf16" else 4  # bytes of a weight
+    width = 2 if dtype == "bf16" else 4  # bytes of a weight
     return Finding(
         "baselines",
         f"{name}, {image.shape[-1]} px",
@@ -66,7 +66,7 @@ def _compared(name: str, settings: SegmenterTiming, device: torch.device, rounds
         "eager, fp32",
         seconds["plain"],
         ratios=ratios,
-        floor=roofline(2 * cost["multiply_adds"], width * cost["parameters"], device, settings.dtype),
+        floor=roofline(2 * cost["multiply_adds"], width * cost["parameters"], device, dtype),
         device=device.type,
         note="" if within else "outputs beyond the tolerance: counted as 1",
     )

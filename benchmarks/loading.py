@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def _compared(root: Path, side: int, augmented: bool, rounds: int) -> Finding:
     count = len(pools[0].images)
     steps = range(count // settings.batch)
     plain = _plain(list(folder.index(root).itertuples()), settings, steps)
-    ways = {"ours": lambda: [pools[0].batch(settings, step) for step in steps], "plain": plain}
+    ways = {"ours": partial(_through, partial(pools[0].batch, settings), steps), "plain": plain}
     seconds = by_turns(ways, rounds)
     return Finding(
         "loading",
@@ -75,4 +76,10 @@ def _plain(rows: list, settings: SegmenterTraining, steps: range) -> Callable[[]
         images, masks = zip(*pairs, strict=True)
         return torch.stack(images).float(), torch.stack(masks).long()
 
-    return lambda: [batch(step) for step in steps]
+    return partial(_through, batch, steps)
+
+
+def _through(batch: Callable[[int], object], steps: range) -> None:
+    """An epoch, as a training goes through it: each batch is let go before the next one is made."""
+    for step in steps:
+        batch(step)

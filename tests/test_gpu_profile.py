@@ -38,7 +38,7 @@ segmenter_steps: 2
 segmenter_batch: 2
 oracle: {scenes: 4, unseen: 2, width: 8, steps: 2, batch: 2}
 clicker:
-  {sizes: [64], scenes: 8, widths: [8, 16, 16, 16], crop: 64, steps: 2, trial_steps: 2, batch: 2, clicks: 3, images: 2,
+  {sizes: [64], scenes: 8, widths: [8, 16, 20, 16], crop: 64, steps: 2, trial_steps: 2, batch: 2, clicks: 3, images: 2,
    size: 64}
 rivals:
   singan: {steps: 2, channels: 8}

@@ -19,9 +19,14 @@ BRIGHTNESS = 6.4
 
 def window(x: torch.Tensor, top: int, left: int, height: int, width: int) -> torch.Tensor:
     """A window of ``x`` (..., H, W) of any size and at any place; beyond its border the image is reflected."""
-    rows = reflected(torch.arange(top, top + height), x.shape[-2])
-    columns = reflected(torch.arange(left, left + width), x.shape[-1])
-    return x[..., rows.to(x.device)[:, None], columns.to(x.device)]  # (..., height, width)
+    rows = reflected(torch.arange(top, top + height), x.shape[-2]).to(x.device)
+    columns = reflected(torch.arange(left, left + width), x.shape[-1]).to(x.device)
+    x = x.index_select(-2, rows)
+    # Only what is reflected is gathered column by column; the rest are runs of memory.
+    first = min(max(-left, 0), width)
+    last = max(min(x.shape[-1] - left, width), first)
+    inside = x[..., left + first : left + last]
+    return torch.cat([x.index_select(-1, columns[:first]), inside, x.index_select(-1, columns[last:])], dim=-1)
 
 
 def reflected(index: torch.Tensor, length: int) -> torch.Tensor:
@@ -53,8 +58,8 @@ def augment(
     contrast, brightness = (2 * torch.rand(2, generator=generator) - 1).tolist()
     image = image.float()
     mean = image.mean()
-    image = (image - mean) * (1 + CONTRAST * contrast) + mean + BRIGHTNESS * brightness
-    return image.clamp(0, 255), mask
+    image.sub_(mean).mul_(1 + CONTRAST * contrast).add_(mean).add_(BRIGHTNESS * brightness)
+    return image.clamp_(0, 255), mask
 
 
 def _place(mask: torch.Tensor, crop: int | None, focus: int, generator: torch.Generator) -> tuple[int, int, int, int]:

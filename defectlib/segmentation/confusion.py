@@ -26,8 +26,10 @@ def image_confusions(target: torch.Tensor, preds: torch.Tensor, classes: int) ->
         raise ValueError(f"target {tuple(target.shape)} and prediction {tuple(preds.shape)} differ in shape")
     count, side = len(target), classes + 2
     # Ids lie in -1..classes once they are bounded; counted from 1 in from the border they give the cell in the batch.
-    cells = _bounded(target, classes).mul_(side).add_(_bounded(preds, classes))
-    corners = torch.arange(count, dtype=torch.int32, device=cells.device) * side**2 + side + 1
+    # The narrowest type that holds them: what this takes is the passes over memory.
+    dtype = torch.int16 if count * side**2 <= torch.iinfo(torch.int16).max else torch.int32
+    cells = _bounded(target, classes, dtype).mul_(side).add_(_bounded(preds, classes, dtype))
+    corners = torch.arange(count, dtype=dtype, device=cells.device) * side**2 + side + 1
     cells += corners.view(-1, *[1] * (target.ndim - 1))
     counts = torch.bincount(cells.flatten(), minlength=count * side**2).view(count, side, side)
     inner = counts[:, 1:-1, 1:-1]
@@ -36,10 +38,10 @@ def image_confusions(target: torch.Tensor, preds: torch.Tensor, classes: int) ->
     return inner.contiguous()
 
 
-def _bounded(ids: torch.Tensor, classes: int) -> torch.Tensor:
-    """``ids`` as int32, what is below 0 as -1 and what is above the last class as ``classes``."""
+def _bounded(ids: torch.Tensor, classes: int, dtype: torch.dtype) -> torch.Tensor:
+    """A copy of ``ids`` as ``dtype``, what is below 0 as -1 and what is above the last class as ``classes``."""
     limits = torch.iinfo(ids.dtype)
-    return ids.clamp(max(-1, limits.min), min(classes, limits.max)).to(torch.int32, copy=True)
+    return ids.clamp(max(-1, limits.min), min(classes, limits.max)).to(dtype)
 
 
 def _refuse(target: torch.Tensor, preds: torch.Tensor, classes: int) -> None:

@@ -53,8 +53,8 @@ def export_artifact(artifact: Path, out: Path, height: int | None = None, width:
     check_packages()
     if not out.parent.is_dir():
         raise UserError(f"{out}: there is no folder {out.parent}; make it first")
-    if out.is_dir():
-        raise UserError(f"{out}: is a folder; give the name of a file in it")
+    if out.exists() and not out.is_file():
+        raise UserError(f"{out}: is a folder or a special file; give the name of a file in one")
     model = load(artifact)
     card = read_card(artifact)
     sides = _sides(artifact, height, width)

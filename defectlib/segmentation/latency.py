@@ -116,8 +116,8 @@ def _ways(model: Segmenter, image: torch.Tensor, settings: SegmenterTiming, devi
     """Every way to run ``model``, warm."""
     onnx = _onnx(model, image, settings.threads)
     eager, shown = model.to(device), image.to(device)
-    faster, done = optimise.optimise(eager, shown, settings.dtype)
-    about = {"done": done} | _compared(optimise.difference(faster(shown), eager(shown)), settings.dtype)
+    faster, done, dtype = optimise.optimise(eager, shown, settings.dtype)
+    about = {"done": done} | _compared(optimise.difference(faster(shown), eager(shown)), dtype)
     ways = {
         "eager": Way({}, lambda: eager(shown), device),
         "optimised": Way(about, lambda: faster(shown), device),

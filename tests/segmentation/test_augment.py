@@ -23,6 +23,17 @@ def test_window_inside_and_beyond():
     np.testing.assert_array_equal(window(x, -5, -7, 16, 23), padded)
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 5), (7, 4), (16, 3)])
+def test_windows_of_any_size_anywhere(height, width):
+    x = torch.arange(2 * height * width).view(2, height, width)
+    padded = np.pad(x.numpy(), ((0, 0), (40, 40), (40, 40)), mode="reflect")
+    chance = np.random.default_rng(0)
+    for _ in range(200):
+        (top, left), (rows, columns) = chance.integers(-20, 21, 2).tolist(), chance.integers(1, 20, 2).tolist()
+        found = window(x, top, left, rows, columns)
+        np.testing.assert_array_equal(found, padded[:, 40 + top : 40 + top + rows, 40 + left : 40 + left + columns])
+
+
 def pair(height=24, width=24):
     """A mask of two classes, and an image from which the mask can be read back."""
     mask = torch.zeros(height, width, dtype=torch.uint8)

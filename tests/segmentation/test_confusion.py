@@ -67,6 +67,15 @@ def test_an_image_s_counts_do_not_depend_on_its_batch():
     assert torch.equal(together, torch.stack(alone))
 
 
+@pytest.mark.parametrize("count", [668, 669])  # of 49 cells each: 2**15 - 1 would be the last of the narrow type
+def test_no_cell_of_a_large_batch_runs_over(count):
+    last = torch.full((count, 1, 2), CLASSES - 1, dtype=torch.uint8)
+    counts = image_confusions(last, last, CLASSES)
+    assert counts.shape == (count, CLASSES, CLASSES)
+    assert (counts[:, -1, -1] == 2).all()
+    assert int(counts.sum()) == 2 * count
+
+
 @pytest.mark.parametrize("shape", [(0, 8, 8), (2, 0, 8)])
 def test_no_pixels_give_no_counts(shape):
     counts = image_confusions(torch.zeros(shape, dtype=torch.uint8), torch.zeros(shape, dtype=torch.uint8), CLASSES)

@@ -36,7 +36,7 @@ def relative(a, b):
 @pytest.mark.parametrize("name", MODELS)
 def test_folded_is_unfolded(name):
     model = lively(build(name, 3))
-    faster, done = optimise.optimise(model, IMAGE, "fp32")
+    faster, done, _ = optimise.optimise(model, IMAGE, "fp32")
     with torch.inference_mode():
         before, after = model(IMAGE), faster(IMAGE)
     assert relative(after, before) < 1e-4
@@ -113,13 +113,22 @@ def test_in_training_mode_nothing_can_be_folded():
 
 def test_in_bf16_products_are_rounded_and_logits_are_not():
     model = lively(build("UNet", 3))
-    faster, done = optimise.optimise(model, IMAGE, "bf16")
+    faster, done, dtype = optimise.optimise(model, IMAGE, "bf16")
     with torch.inference_mode():
         before, after = model(IMAGE), faster(IMAGE)
-    assert done[-1] == "bf16"
+    assert done[-1] == dtype == "bf16"
     assert after.dtype == torch.float32
     assert 1e-4 < relative(after, before) < 0.1
     assert optimise.within(optimise.difference(after, before), "bf16")
+
+
+def test_where_bf16_is_beyond_its_tolerance_the_copy_keeps_fp32(monkeypatch):
+    monkeypatch.setitem(optimise.TOLERANCE, "bf16", (1e-5, 0.0))
+    model = lively(build("UNet", 3))
+    faster, done, dtype = optimise.optimise(model, IMAGE, "bf16")
+    assert (done[-1], dtype) == ("fp32, as bf16 is beyond its tolerance", "fp32")
+    with torch.inference_mode():
+        assert optimise.within(optimise.difference(faster(IMAGE), model(IMAGE)), "fp32")
 
 
 def test_parameters_of_heads_that_serve_training_alone_are_not_read():
