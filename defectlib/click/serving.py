@@ -7,10 +7,12 @@ it again when it is loaded anew.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import secrets
+import signal
 import sys
 import tempfile
 import webbrowser
@@ -23,6 +25,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output, output_from_msg
 from defectlib import runtime
 from defectlib.errors import UserError
 
+_PATIENCE = 10  # seconds for the last requests to end
 _NOTEBOOK = "Defect-Click.ipynb"
 _SHOWN = ("display_data", "execute_result", "stream", "error")
 _DISABLED = (
@@ -79,12 +82,28 @@ def serve(code: str, open_browser: bool = True) -> None:
                 app.stop()
 
         app.io_loop.add_callback(prepare)
+        # Without a terminal, Jupyter would leave its loop at Ctrl+C without ending the kernel first.
+        before = signal.signal(signal.SIGINT, lambda *_: app.stop(from_signal=True))
         try:
             app.start()
+            _end_requests(app.io_loop.asyncio_loop)
         finally:
+            signal.signal(signal.SIGINT, before)
             app.clear_instance()
         if failures:
             raise failures[0]
+
+
+def _end_requests(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel the requests that were under way when the server stopped.
+
+    AnyIO lets go of a worker thread when the task that started it is done; the thread of one that never is would keep
+    this process from ending.
+    """
+    if tasks := asyncio.all_tasks(loop):
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(tasks, timeout=_PATIENCE))
 
 
 def _confine(folder: Path) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,16 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from defectlib.click.tool import COLOURS
 from defectlib.data.folder import read_dataset
 from defectlib.data.verify import verify
 from tests.book.visits import equip
+from tests.click.started import started
 
 SIDE, COUNT = 128, 5
 STAIN, SCRATCH = (40, 44), (90, 60)  # (row, column) of a pixel of each
-_CHROMIUM = shutil.which("chromium")
 _PATIENCE = 120_000  # ms that a busy machine may take for a step
 _IDLE = ".defect-click[data-key][data-pending='0'][data-moving='false']"
 _PIXEL = """
@@ -59,11 +56,7 @@ class Desk:
         self.elsewhere: list[str] = []
 
     def start(self) -> None:
-        command = ["click", str(self.images), str(self.out), "--classes", "scratch,stain"]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "defectlib", *command, "--method", "flood fill", "--no-browser"],
-            stdout=subprocess.PIPE, stderr=self._log.open("w"), text=True, env=os.environ | {"DEFECTLIB_QUIET": "1"},
-        )  # fmt: skip
+        self.process = started(self.images, self.out, "scratch,stain", self._log.open("w"))
         url = self.process.stdout.readline().strip()
         assert url.startswith("http://127.0.0.1:"), self._log.read_text()
         assert "?token=" in url
@@ -130,7 +123,11 @@ class Desk:
     def clicks(self, count: int) -> list[tuple[int, int, bool]]:
         """Wait until so many are kept on disk, which is just after the mask was seen: (row, column, positive)."""
         path = self.out / "clicks" / "drafts" / f"{self.state['key']}.json"
-        edits = self._until(lambda: json.loads(path.read_text())["edits"], lambda edits: len(edits) == count, path)
+
+        def kept() -> list[dict[str, Any]]:
+            return json.loads(path.read_text())["edits"] if path.exists() else []  # there from the first click on
+
+        edits = self._until(kept, lambda edits: len(edits) == count, path)
         return [(*edit["points"][0], edit["positive"]) for edit in edits]
 
     def _until(self, look: Callable[[], Any], is_right: Callable[[Any], bool], what: object) -> Any:
@@ -139,18 +136,6 @@ class Desk:
             assert time.monotonic() < until, f"{what}: {seen}"
             self.page.wait_for_timeout(30)
         return seen
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if _CHROMIUM is None:
-        if os.environ.get("DEFECTLIB_NEEDS_CHROMIUM"):
-            pytest.fail("chromium is not installed")
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
