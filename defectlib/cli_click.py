@@ -23,7 +23,9 @@ def train_clicker_command(
     leave_out: Annotated[
         str | None, typer.Option(help="A product that the network shall not have seen, to be measured on.")
     ] = None,
-    many_domains: Annotated[bool, typer.Option(help="Learn from all products, or from one alone.")] = True,
+    many_domains: Annotated[
+        bool, typer.Option(help="Learn from all products and imagined defects, or from one product.")
+    ] = True,
     multi_level: Annotated[bool, typer.Option(help="Train on crops of every scale, or on whole images.")] = True,
     edge_sensitive: Annotated[bool, typer.Option(help="Learn boundaries, or only what is within.")] = True,
     ship: Annotated[bool, typer.Option(help="Also put it among the nets that come with the package.")] = False,

@@ -405,7 +405,8 @@ class Profile(Settings):
 
         Args:
             leave_out: A product that it shall not have seen.
-            many_domains: It learns from all other products, else from the first of them alone, on as many scenes.
+            many_domains: It learns from all other products and from imagined defects, else from the first product
+                alone, on as many scenes.
             multi_level: See :class:`~defectlib.config.ClickerTraining`.
             edge_sensitive: Likewise.
 
@@ -419,7 +420,7 @@ class Profile(Settings):
             values["products"] = tuple(product for product in self.clicker.products if product != leave_out)
             values["steps"] = self.clicker.trial_steps
         if not many_domains:
-            values["products"] = values["products"][:1]
+            values |= {"products": values["products"][:1], "imagined": False}
         switches = {"multi_level": multi_level, "edge_sensitive": edge_sensitive}
         return parse(ClickerTraining, {**values, **switches, "retrain": self.retrain, **self.machine})
 

@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from PIL import Image
+from skimage.graph import MCP_Geometric
 
 from defectlib.click.clicks import Click
 
@@ -15,6 +17,8 @@ DISK = 3
 """Radius of the disk that marks a click, in pixels of the crop."""
 ALIKE = 0.2
 """Distance of colours at which they count as alike to e^-1/2; black and white are 3.5 apart."""
+EASY, STEEP = 0.5, 20
+"""Distances of a way as long as the crop's side: over pixels like the clicked ones, and over others."""
 _UNDER = 1.5
 
 
@@ -110,16 +114,16 @@ def _pixels(low: float, high: float, count: int) -> slice:
     return slice(start, max(min(math.floor(high - 0.5) + 1, count), start + 1))
 
 
-def click_maps(clicks: Sequence[Click], box: Box, side: int) -> np.ndarray:
-    """Disks around the clicks that lie in ``box``, bool (2, side, side): those of positive ones, of negative ones."""
-    maps = np.zeros((2, side, side), bool)
+def disks(clicks: Sequence[Click], box: Box, side: int) -> np.ndarray:
+    """Disks around the clicks that lie in ``box``, bool (side, side)."""
+    found = np.zeros((side, side), bool)
     for click in clicks:
-        maps[0 if click.positive else 1] |= _disk(click, box, side, DISK)
-    return maps
+        found |= _disk(click, box, side, DISK)
+    return found
 
 
 def likeness(crop: np.ndarray, clicks: Sequence[Click], box: Box) -> np.ndarray:
-    """How near each colour of a crop comes to that under the nearest, in colour, of the positive clicks in ``box``.
+    """How near each colour of a crop comes to that under the nearest, in colour, of the ``clicks`` in ``box``.
 
     Args:
         crop: float32 (3, S, S) in [-1, 1].
@@ -132,10 +136,36 @@ def likeness(crop: np.ndarray, clicks: Sequence[Click], box: Box) -> np.ndarray:
     found = np.zeros(crop.shape[1:], np.float32)
     for click in clicks:
         under = _disk(click, box, crop.shape[-1], _UNDER)
-        if click.positive and under.any():
+        if under.any():
             colour = crop[:, under].mean(axis=1)[:, None, None]
             np.maximum(found, np.exp(-((crop - colour) ** 2).sum(axis=0) / (2 * ALIKE**2)), out=found)
     return found
+
+
+def reach(alike: np.ndarray, clicks: Sequence[Click], box: Box) -> np.ndarray:
+    """How easily each pixel of a crop is reached from ``clicks`` in ``box`` over pixels that are like the clicked ones.
+
+    It is e^-d, where d is the geodesic distance (as in DeepIGeoS, Wang et al. 2019): the length of the way in sides of
+    the crop, times :data:`STEEP` where nothing on it is alike, and times :data:`EASY` where all is. Seen at half the
+    resolution.
+
+    Args:
+        alike: :func:`likeness` to these clicks.
+        clicks: In pixels of the image.
+        box: What the crop shows of it.
+
+    Returns:
+        float32 (S, S) in [0, 1]; all zero without such a click.
+    """
+    side = len(alike)
+    half = cv2.resize(alike, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
+    spots = (np.floor(place(click, box, side // 2)).astype(int) for click in clicks)
+    starts = [tuple(spot) for spot in spots if (spot >= 0).all() and (spot < side // 2).all()]
+    if not starts:
+        return np.zeros_like(alike)
+    cost = (EASY + (STEEP - EASY) * (1 - half.astype(np.float64))) * 2 / side
+    distance, _ = MCP_Geometric(cost).find_costs(starts)
+    return cv2.resize(np.exp(-distance).astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
 
 
 def _disk(click: Click, box: Box, side: int, radius: float) -> np.ndarray:
@@ -151,7 +181,9 @@ def place(click: Click, box: Box, side: int) -> tuple[float, float]:
 
 
 def prepare(crop: np.ndarray, previous: np.ndarray, clicks: Sequence[Click], box: Box) -> np.ndarray:
-    """The network's input for a crop, float32 (7, S, S): colours, previous mask, both maps of clicks, likeness.
+    """The network's input for a crop, float32 (10, S, S).
+
+    Colours, the previous mask, and of positive and then of negative clicks: where they are, likeness, reach.
 
     Args:
         crop: uint8 (S, S, 3).
@@ -160,5 +192,11 @@ def prepare(crop: np.ndarray, previous: np.ndarray, clicks: Sequence[Click], box
         box: What the crop shows of it.
     """
     colours = np.ascontiguousarray(crop.transpose(2, 0, 1)).astype(np.float32) / 127.5 - 1
-    maps = click_maps(clicks, box, len(crop))
-    return np.concatenate([colours, previous[None], maps, likeness(colours, clicks, box)[None]]).astype(np.float32)
+    x = np.empty((10, *previous.shape), np.float32)
+    x[:3], x[3] = colours, previous
+    for first, positive in ((4, True), (7, False)):
+        found = [click for click in clicks if click.positive is positive]
+        x[first] = disks(found, box, len(crop))
+        x[first + 1] = likeness(colours, found, box)
+        x[first + 2] = reach(x[first + 1], found, box)
+    return x

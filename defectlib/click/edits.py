@@ -11,6 +11,8 @@ import numpy as np
 from defectlib.click.clicks import Click
 
 Kind = Literal["click", "paint", "erase", "clear"]
+#: Of all numbers of an edit: far beyond every image, and whatever is computed from it is still a number.
+FARTHEST = 10**9
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Edit:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"an edit is one of {', '.join(get_args(Kind))}, got {self.kind!r}")
-        if not np.isfinite([self.radius, self.seconds, *np.ravel(self.points)]).all() or self.radius < 0:
-            raise ValueError("points, radius and seconds must be numbers, the radius at least 0")
+        if not (np.abs([self.radius, self.seconds, *np.ravel(self.points)]) <= FARTHEST).all() or self.radius < 0:
+            raise ValueError(f"points, radius and seconds must be numbers up to {FARTHEST:,}, the radius from 0")
         if (len(self.points) != 1) if self.kind == "click" else (self.kind != "clear" and not self.points):
             raise ValueError("a click has one point, a stroke at least one")
 

@@ -8,23 +8,22 @@ mask is changed only where the click asks for it: in the piece under the click, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from scipy import ndimage
 
 from defectlib.click.clicks import Click
 from defectlib.click.crops import Box, around, cut, cut_mask, prepare, put_back, square, whole
 from defectlib.click.network import ClickNetwork
 from defectlib.clock import threads
-from defectlib.config import ClickerTraining
+from defectlib.config import ClickerTraining, parse
 from defectlib.errors import UserError
+from defectlib.reading import read_json
 from defectlib.store import PROVENANCE, SHIPPED, Store, read_provenance, settings_of
+from defectlib.weights import load_weights, readable
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -124,14 +123,21 @@ def load(artifact: Path) -> FocalClicker:
     Raises:
         UserError: A file is missing, cut short or of another network.
     """
+    with readable(artifact, "clicker"):
+        card = _read_card(artifact / CARD)
+        network = ClickNetwork(card.widths, card.depths)
+        load_weights(network, artifact / WEIGHTS)
+    return FocalClicker(network.eval(), card.crop)
+
+
+def _read_card(path: Path) -> ClickerTraining:
+    """Settings of which those of the network are what its card says, and no others mean anything."""
     try:
-        card = json.loads((artifact / CARD).read_text())
-        network = ClickNetwork(card["widths"], card["depths"])
-        network.load_state_dict(load_file(artifact / WEIGHTS))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = str(error).partition("\n")[0].rstrip(": ")
-        raise UserError(f"{artifact}: not a readable clicker ({reason}); delete it and train again") from error
-    return FocalClicker(network.eval(), card["crop"])
+        card = read_json(path, "it is damaged")
+        shape = {name: card[name] for name in ("widths", "depths", "crop")}
+        return parse(ClickerTraining, {"products": ("any",), "steps": 1, **shape})
+    except UserError as error:
+        raise ValueError(f"{CARD}: {error}") from error  # told with the folder that it is in
 
 
 def shipped() -> FocalClicker:

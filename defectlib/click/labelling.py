@@ -28,10 +28,10 @@ from PIL import Image
 from defectlib.click.clicks import Clicker
 from defectlib.click.records import Record, read_record
 from defectlib.click.session import Session
-from defectlib.data.folder import read_classes
+from defectlib.data.folder import BACKGROUND, name_fault, read_classes
 from defectlib.data.listing import IMAGE_SUFFIXES, is_litter, key_fault
 from defectlib.data.pixels import MAX_CLASSES, read_image, read_mask
-from defectlib.errors import UserError, UserErrors
+from defectlib.errors import UserError, UserErrors, shown
 from defectlib.store import write_atomically
 
 #: Seconds that a folder's last owner gets to let go of it: a kernel notices after one that its server is gone.
@@ -232,7 +232,7 @@ def _sources(images: Path, out: Path) -> tuple[dict[str, Path], int]:
     """Images below a folder by key, in the order of their paths; and how many files are none by their names."""
     if not images.is_dir():
         raise UserError(f"{images}: no such folder; name one that holds images")
-    if images.is_relative_to(out):
+    if Path(os.path.realpath(images)).is_relative_to(os.path.realpath(out)):
         raise UserError(f"{images}: lies in the folder to write, {out}; name another to write")
     found, others = defaultdict(list), 0
     for path in sorted(_files(images, out)):
@@ -244,12 +244,18 @@ def _sources(images: Path, out: Path) -> tuple[dict[str, Path], int]:
         raise UserError(f"{images}: holds no image ({', '.join(IMAGE_SUFFIXES)}); name a folder that does")
     faults = [f"{paths[0]}: its name {fault}; rename it" for key, paths in found.items() if (fault := key_fault(key))]
     faults += [
+        f"{path}: is no plain file, or a link to none; remove it"
+        for paths in found.values()
+        for path in paths
+        if not path.is_file()
+    ]
+    faults += [
         f"{paths[0]}: would be called '{key}' in the dataset, like {paths[1]}; rename one of them"
         for key, paths in found.items()
         if len(paths) > 1
     ]
     if faults:
-        raise UserErrors(f"{images}: images that cannot be told apart by name ({len(faults)}):", faults)
+        raise UserErrors(f"{images}: images that cannot be taken up ({len(faults)}):", faults)
     return {key: paths[0] for key, paths in found.items()}, others
 
 
@@ -266,15 +272,19 @@ def _unreadable(error: OSError) -> None:
 def _agreed(out: Path, classes: Sequence[str]) -> tuple[str, ...]:
     """The classes to label with: those given, those of a folder that is begun, or both where they agree."""
     names = tuple(name.strip() for name in classes)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: is a file; name a folder")
+    there = next(place for place in (out, *out.parents) if place.exists() or place.is_symlink())
+    if not there.is_dir():
+        raise UserError(f"{there}: is a file; name a folder")
     begun = (out / "clicks").is_dir() and (out / "classes.json").exists()
-    if not begun and out.is_dir() and any(path.name != "clicks" for path in out.iterdir()):
+    if not begun and out.is_dir() and any(path.name != "clicks" or not path.is_dir() for path in out.iterdir()):
         raise UserError(f"{out}: is not empty and was not begun by this tool; name another folder")
     known = read_classes(out) if begun else ()
     names = names or known
     if not names or not all(names) or len(set(names)) < len(names) or len(names) > MAX_CLASSES:
         raise UserError("classes: name the defect types, each once, such as scratch,stain")
+    for name in names:
+        if fault := "is what 0 means in every mask" if name == BACKGROUND else name_fault(name):
+            raise UserError(f"classes: the name {shown(name)} {fault}; give the defect type another")
     if names[: len(known)] != known:
         given, kept = ", ".join(names), ", ".join(known)
         raise UserError(f"classes: {given} do not go on from {out / 'classes.json'} ({kept}); new ones come at the end")

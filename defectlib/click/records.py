@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from defectlib.click.clicks import Click, Clicker
 from defectlib.click.edits import Defect, Edit
 from defectlib.click.session import Session
 from defectlib.data.folder import read_json
 from defectlib.errors import UserError
+
+_LONGEST = 10**9  # seconds
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,13 @@ def read_record(path: Path) -> Record:
     """
     values = read_json(path)
     try:
-        height, width = (int(side) for side in values["shape"])
+        height, width = _sides(values["shape"])
         types = [bool, *[np.uint16] * len(values["defects"])]
         return Record(
             source=str(values["source"]),
             clicker=str(values["clicker"]),
             classes=tuple(str(name) for name in values["classes"]),
-            seconds=float(values["seconds"]),
+            seconds=_seconds(values["seconds"]),
             shape=(height, width),
             edits=tuple(_edit(edit) for edit in values["edits"]),
             defects=tuple(_defect(defect) for defect in values["defects"]),
@@ -124,7 +127,27 @@ def _brief(edit: Edit) -> dict[str, Any]:
     return values
 
 
+def _sides(values: Any) -> tuple[int, int]:
+    """Of an image, in pixels; none is larger than one that can be read, so that no array is."""
+    height, width = values
+    if type(height) is not int or type(width) is not int or min(height, width) < 1:
+        raise ValueError("the shape must be two whole numbers")
+    if Image.MAX_IMAGE_PIXELS and height * width > Image.MAX_IMAGE_PIXELS:
+        raise ValueError(f"no image of more than {Image.MAX_IMAGE_PIXELS:,} pixels can be read")
+    return height, width
+
+
+def _seconds(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= _LONGEST:
+        raise ValueError(f"seconds must be a number from 0 to {_LONGEST:,}")
+    return float(value)
+
+
 def _edit(values: dict[str, Any]) -> Edit:
+    if any(type(values.get(name, 0)) is not int for name in ("class_id", "defect")):
+        raise ValueError("the class and the number of a defect must be whole numbers")
+    if type(values.get("positive", True)) is not bool:
+        raise ValueError("a click is positive or it is not")
     points = tuple((row, column) for row, column in values.get("points", ()))
     return Edit(**{**values, "points": points})
 

@@ -21,14 +21,19 @@ def replay(labelled: Path, clicker: Clicker) -> Iterator[tuple[Sample, Sample]]:
     Strokes of the brush are made again as they were.
 
     Raises:
-        UserError: A record is missing or does not fit its image, or the folder is no dataset.
+        UserError: A record is missing, or does not fit its image or the classes; or the folder is no such dataset.
     """
+    if not (Path(labelled) / "clicks").is_dir():
+        raise UserError(f"{labelled}: no such folder, or none with clicks/; name one that `defectlib click` wrote")
     for saved in read_dataset(labelled):
         path = Path(labelled) / "clicks" / f"{saved.key}.json"
         if not path.exists():
             raise UserError(f"{path}: no such file; only what was labelled by clicks can be replayed")
+        record = read_record(path)
+        if record.classes != saved.classes[: len(record.classes)]:
+            raise UserError(f"{path}: is about the classes {', '.join(record.classes)}; classes.json names others")
         try:
-            session = read_record(path).replayed(saved.image, clicker)
+            session = record.replayed(saved.image, clicker)
         except ValueError as error:
             raise UserError(f"{path}: does not fit its image ({error}); remove the image or label it anew") from error
         yield saved, replace(saved, mask=session.index)

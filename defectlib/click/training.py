@@ -84,7 +84,8 @@ def fit(
     device = configure(settings.device)
     network = initial(settings).to(device)
     optimizer = optimizer_of(settings, network)
-    progress = read_checkpoint(unfinished, network, optimizer) or {"step": 0, "losses": []}
+    begin = {"step": 0, "losses": []}
+    progress = read_checkpoint(unfinished, network, optimizer, like=begin) or begin
     start, losses = progress["step"], progress["losses"]
     with runtime.progress(settings.steps, "training Defect-Click", initial=start) as bar:
         for k in range(start, settings.steps):

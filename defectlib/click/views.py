@@ -11,6 +11,7 @@ from scipy import ndimage
 from defectlib.click.clicks import Click
 from defectlib.click.crops import Box, around, cut, cut_mask, prepare, whole
 from defectlib.click.focal import LARGEST, SMALLEST
+from defectlib.click.imagined import imagined, patched
 from defectlib.config import ClickerTraining
 from defectlib.data import loading, procedural
 from defectlib.data.sample import Sample
@@ -24,9 +25,8 @@ PART = 0.7
 """Least side of a view, in longer sides of the defect: a click may be on a part of a large one."""
 ONE_OF_SEVERAL = 0.5
 """Share of the targets that are a single defect, where an image has several of a type."""
-PATCHES = (0.35, 0.3, 0.2, 0.15)
-"""How often an image is given 0, 1, 2 and 3 patches of other material."""
-_PATCH = (0.06, 0.6)  # half axes, in longer sides of the image
+IMAGINED = 0.5
+"""Share of the views whose defect no product has."""
 _LEAST_PIXELS = 3
 _TRIES = 8
 _SPREAD = 0.4
@@ -113,7 +113,7 @@ class View:
         self.truth = cut_mask(self.target, self.box, self.side)
 
     def input(self) -> np.ndarray:
-        """For the segmenter, float32 (7, side, side)."""
+        """For the segmenter, float32 (10, side, side)."""
         return prepare(self.crop, self.previous, self.clicks, self.box)
 
     def focus(self, shares: tuple[float, float, float, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -137,6 +137,8 @@ def draw_view(sample: Sample, settings: ClickerTraining, draw: np.random.Generat
     """One view of one sample: turned, under some light, from some distance, with a defect in it."""
     image, target = _turned(sample.image, draw_target(sample.mask, draw), draw)
     image, look = patched(image, draw), Look.drawn(draw)
+    if settings.imagined and draw.random() < IMAGINED:
+        image, target = imagined(image, draw)
     for _ in range(_TRIES):
         view = View(image, target, draw_box(target, settings, draw), look, settings.crop)
         if view.truth.any():
@@ -184,24 +186,6 @@ def _turned(image: np.ndarray, target: np.ndarray, draw: np.random.Generator) ->
     if draw.random() < 0.5:
         image, target = image.swapaxes(0, 1), target.T
     return image, target
-
-
-def patched(image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """The image as if parts of it were of other materials, through which defects go on: ellipses in other colours.
-
-    Few products teach that whatever stands out is the defect; on the next one, that would be the product itself.
-    """
-    height, width = image.shape[:2]
-    rows, columns = np.ogrid[:height, :width]
-    for _ in range(draw.choice(len(PATCHES), p=PATCHES)):
-        across, along = np.exp(draw.uniform(np.log(_PATCH[0]), np.log(_PATCH[1]), 2)) * max(height, width)
-        y, x, angle = rows - draw.uniform(0, height), columns - draw.uniform(0, width), draw.uniform(0, np.pi)
-        c, s = np.cos(angle), np.sin(angle)
-        inside = ((c * x + s * y) / along) ** 2 + ((c * y - s * x) / across) ** 2 <= 1
-        gain, shift = np.exp(draw.normal(0, 0.3) + draw.normal(0, 0.25, (3, 1))), draw.normal(0, 0.15, (3, 1))
-        table = (np.clip(np.linspace(0, 1, 256) * gain + shift, 0, 1) * 255).round().astype(np.uint8)
-        image = np.where(inside[..., None], np.stack([table[i][image[..., i]] for i in range(3)], axis=-1), image)
-    return image
 
 
 # Light --------------------------------------------------------------------------------------------------------------

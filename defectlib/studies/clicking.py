@@ -24,6 +24,7 @@ from defectlib.runtime import data_home
 from defectlib.store import read_provenance
 from defectlib.studies import annotation_time
 from defectlib.studies.annotation_time import Costs
+from defectlib.studies.numbers import with_minus
 from defectlib.studies.own import take_up
 from defectlib.studies.study import Study
 
@@ -341,10 +342,10 @@ def in_percent(saved: pd.DataFrame | None) -> pd.DataFrame | None:
     """The simulation of :attr:`Clicks.saved`: what is varied, between which ends, and the saving at either in %."""
     if saved is None:
         return None
-    shares = {end: [_with_minus(f"{100 * value:.0f}") for value in saved[f"saved at {end}"]] for end in ("low", "high")}
+    shares = {end: [with_minus(f"{100 * value:.0f}") for value in saved[f"saved at {end}"]] for end in ("low", "high")}
     ends = {end: [f"{value:g}" if value == value else "" for value in saved[end]] for end in ("low", "high")}
     central = saved.loc["as it stands"]
-    interval = _with_minus(f"[{100 * central['low']:.0f}, {100 * central['high']:.0f}]")
+    interval = with_minus(f"[{100 * central['low']:.0f}, {100 * central['high']:.0f}]")
     ends["low"][0], ends["high"][0], shares["high"][0] = "", "", interval
     columns = {
         "lower end": ends["low"],
@@ -401,10 +402,6 @@ def _with_ends(name: str, found: Bounds) -> dict[str, float]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
 
 
-def _with_minus(text: str) -> str:
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
 def _indexed(rows: Mapping[Any, Mapping[str, Any]], names: list[str]) -> pd.DataFrame:
     index = pd.MultiIndex.from_tuples(rows, names=names) if len(names) > 1 else pd.Index(list(rows), name=names[0])
     return pd.DataFrame(list(rows.values()), index=index)
@@ -413,7 +410,7 @@ def _indexed(rows: Mapping[Any, Mapping[str, Any]], names: list[str]) -> pd.Data
 def _cell(row: pd.Series, name: str, sign: str = "") -> str:
     value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
     span = "no interval" if math.isnan(low) else f"{low:{sign}.1f}, {high:{sign}.1f}"
-    return _with_minus(f"{value:{sign}.1f} [{span}]".replace(" ", "\N{NO-BREAK SPACE}"))
+    return with_minus(f"{value:{sign}.1f} [{span}]".replace(" ", "\N{NO-BREAK SPACE}"))
 
 
 def _like(table: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:

@@ -8,14 +8,17 @@ from hypothesis import strategies as st
 from defectlib.click.clicks import Click
 from defectlib.click.crops import (
     ALIKE,
+    EASY,
+    STEEP,
     Box,
     around,
-    click_maps,
     cut,
     cut_mask,
+    disks,
     likeness,
     prepare,
     put_back,
+    reach,
     square,
     whole,
 )
@@ -80,11 +83,10 @@ def test_whole_image_of_two_sides():
     assert whole(np.zeros((4, 7, 3))) == Box(0, 0, 4, 7)
 
 
-def test_disks_lie_under_the_clicks_of_their_sign():
+def test_disks_lie_under_the_clicks():
     box = Box(10, 20, 42, 52)  # 32 px at 64: two pixels of the crop to one of the image
-    maps = click_maps([Click(20, 30), Click(30, 45, positive=False), Click(0, 0)], box, 64)
-    for kind, (row, column) in enumerate([(21, 21), (41, 51)]):
-        rows, columns = np.nonzero(maps[kind])
+    for click, (row, column) in ((Click(20, 30), (21, 21)), (Click(30, 45, positive=False), (41, 51))):
+        rows, columns = np.nonzero(disks([click, Click(0, 0)], box, 64))
         assert (rows.mean(), columns.mean()) == pytest.approx((row - 0.5, column - 0.5))  # 20.5 - 10, times two, is 21
         assert rows.max() - rows.min() == 5
 
@@ -92,18 +94,42 @@ def test_disks_lie_under_the_clicks_of_their_sign():
 def test_likeness_is_to_the_nearest_of_the_clicked_colours():
     crop = np.zeros((3, 32, 32), np.float32)
     crop[:, :, 8:], crop[:, :, 16:], crop[0, :, 24:] = 0.5, -0.5, -0.3  # four stripes
-    clicks = [Click(10, 3), Click(10, 20), Click(10, 12, positive=False), Click(99, 12)]
+    clicks = [Click(10, 3), Click(10, 20), Click(99, 12)]
     found = likeness(crop, clicks, Box(0, 0, 32, 32))[0]
     far = np.exp(-3 * 0.5**2 / (2 * ALIKE**2))
     assert found[::8] == pytest.approx([1, far, 1, np.exp(-(0.2**2) / (2 * ALIKE**2))], abs=1e-6)
-    assert not likeness(crop, clicks[2:], Box(0, 0, 32, 32)).any()  # beyond the crop, or negative
+    assert not likeness(crop, clicks[2:], Box(0, 0, 32, 32)).any()  # beyond the crop
 
 
-def test_prepare_stacks_colours_mask_clicks_and_likeness():
+def test_reach_follows_what_is_alike_and_goes_round_what_is_not():
+    alike = np.zeros((64, 64), np.float32)
+    alike[:, :16] = alike[:, 48:] = alike[:16] = 1  # an arch
+    found = reach(alike, [Click(62, 2)], Box(0, 0, 64, 64))
+    assert found[62, 2] == pytest.approx(1, abs=0.05)
+    across = 32 / 64 * STEEP  # from leg to leg over what is not alike: half the side
+    round_it = (2 * 60 + 46) / 64 * EASY  # up, over and down again, at most
+    assert -np.log(found[62, 61]) < round_it < across
+    assert -np.log(found[60, 32]) == pytest.approx(16 / 64 * STEEP, rel=0.15)
+    assert found[20:, 24:40].max() < found[62, 61]
+
+
+def test_nothing_is_reached_from_no_click():
+    box = Box(0, 0, 32, 32)
+    assert not reach(np.ones((32, 32), np.float32), [], box).any()
+    assert not reach(np.ones((32, 32), np.float32), [Click(40, 3)], box).any()
+
+
+def test_prepare_stacks_colours_mask_and_clicks_of_both_kinds():
     image = np.full((4, 4, 3), 255, np.uint8)
     image[..., 2] = 0
-    x = prepare(image, np.eye(4, dtype=bool), [Click(0, 0)], Box(0, 0, 40, 40))
-    assert (x.shape, x.dtype) == ((7, 4, 4), np.float32)
+    box = Box(0, 0, 40, 40)
+    x = prepare(image, np.eye(4, dtype=bool), [Click(0, 0)], box)
+    assert (x.shape, x.dtype) == ((10, 4, 4), np.float32)
     assert [x[0].mean(), x[1].mean(), x[2].mean(), x[3].sum()] == [1, 1, -1, 4]
-    assert np.array_equal(x[4:6], click_maps([Click(0, 0)], Box(0, 0, 40, 40), 4))
-    assert (x[6] == 1).all()
+    assert np.array_equal(x[4], disks([Click(0, 0)], box, 4))
+    assert (x[5] == 1).all()
+    assert np.array_equal(x[6], reach(x[5], [Click(0, 0)], box))
+    assert not x[7:].any()
+    other = prepare(image, np.eye(4, dtype=bool), [Click(0, 0, positive=False)], box)
+    assert np.array_equal(other[7:], x[4:7])
+    assert not other[4:7].any()

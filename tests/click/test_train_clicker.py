@@ -6,6 +6,7 @@ import torch
 
 from defectlib import shipping
 from defectlib.click import focal
+from defectlib.click.network import CHANNELS
 from defectlib.profiles import load_profile
 from defectlib.store import Store
 from tests.test_cli import run
@@ -31,7 +32,7 @@ def test_shipped_it_lies_where_the_tool_looks(tmp_path, monkeypatch, capsys):
     key = load_profile("smoke").clicker_training().key(any_machine=True)
     assert (status, Path(out.strip())) == (0, shelf / "clicker" / key)
     trained = focal.load(Store(tmp_path / "store", shipped=None).find(load_profile("smoke").clicker_training()))
-    x = torch.randn(4, 7, 32, 32, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(4, CHANNELS, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         whole, halved = (torch.sigmoid(net(x)[0]) for net in (trained.network, focal.load(Path(out.strip())).network))
     torch.testing.assert_close(halved, whole, atol=2e-3, rtol=0)  # weights of half precision hardly tell

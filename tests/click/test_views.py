@@ -15,7 +15,6 @@ from defectlib.click.views import (
     draw_box,
     draw_target,
     draw_view,
-    patched,
 )
 from defectlib.config import ClickerTraining, EmbeddedData
 from defectlib.data import folder, procedural
@@ -146,19 +145,6 @@ def test_light_leaves_shapes_alone_and_differs_from_draw_to_draw():
         assert (outside == outside[0]).all()
         assert (inside[0].astype(int) != outside[0]).any()
     assert np.array_equal(PLAIN.on(image), image)
-
-
-def test_patches_recolour_parts_and_leave_the_rest_and_the_image_given_alone():
-    image = np.full((40, 60, 3), 100, np.uint8)
-    image[10:20, 10:20] = 200
-    kept = image.copy()
-    found = [patched(image, draw) for draw in draws(60)]
-    assert np.array_equal(image, kept)
-    untouched = [np.array_equal(one, image) for one in found]
-    assert 0.1 < np.mean(untouched) < 0.6
-    assert any((one[0] == 100).any() and (one != image).any() for one in found)
-    inside = [(one[12, 12].astype(int) != one[25, 12]).any() for one in found]
-    assert np.mean(inside) > 0.9  # a defect goes on through a patch
 
 
 def test_a_view_follows_from_its_draw():

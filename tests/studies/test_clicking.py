@@ -53,7 +53,7 @@ def test_each_adaptation_is_taken_away_alone(smoke):
         name: {field for field in type(base).model_fields if getattr(base, field) != getattr(stage.clicker, field)}
         for name, stage in ablation.items()
     }
-    assert list(differing.values()) == [set(), {"products"}, {"multi_level"}, {"edge_sensitive"}]
+    assert list(differing.values()) == [set(), {"products", "imagined"}, {"multi_level"}, {"edge_sensitive"}]
     assert all(stage.data == ablation[WHOLE].data for stage in ablation.values())
     assert {stage.data.product for stage in ablation.values()} == {"washer"}
 
