@@ -119,5 +119,5 @@ def _map(values: pd.DataFrame, height: float, label: str, digits: str) -> tuple[
 def _cell(value: float, spread: float, best: float) -> str | None:
     if value != value:
         return None
-    text = f"{value:.1f}" + (f" ± {spread:.1f}" if spread == spread else "")
+    text = f"{value:.1f}" + (f" ±\N{NO-BREAK SPACE}{spread:.1f}" if spread == spread else "")
     return f"**{text}**" if value == best else text

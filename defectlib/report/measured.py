@@ -6,7 +6,6 @@ folder (:data:`OTHERS`), which are read here and nowhere else.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from defectlib import runtime
+from defectlib import reading, runtime
 from defectlib.errors import UserError
 from defectlib.report import tables
 from defectlib.report.style import FAINT, INK, SERIES_COLOURS, WIDTH, new_figure
 from defectlib.report.tables import REFERENCE, Table
+from defectlib.store import changed_since_sealed
 
 RECORD = "benchmarks"
 #: Files of the folder of record that are not in the form of records → what is said while there is none.
 OTHERS = {
-    "faults": "No faults have been tried for the record yet: `make faults`.",
+    "faults": "No faults have been tried for the record yet: `make faults RECORD=1`.",
     "bad_inputs": "No bad input has been tried for the record yet.",
     "soak": "No long run has been made for the record yet: `python -m benchmarks.soak`.",
 }
@@ -61,15 +61,17 @@ def findings(found: pd.DataFrame | None, name: str, caption: str) -> Table:
     """
     if found is None:
         return _empty(name, caption, NOTHING)
-    rows = [_cells(*place, row) for place, row in found.iterrows()]
+    floors = {text: _raised(i) for i, text in enumerate(dict.fromkeys(filter(None, found["floor_of"])), 1)}
+    rows = [_cells(*place, row, floors) for place, row in found.iterrows()]
     about = found.attrs["provenance"]
-    notes = [f"{QUESTIONS.get(key, key)}: left out, {why}." for key, why in about.get("left_out", {}).items()]
+    notes = [f"Floors: {'; '.join(f'{sign} {text}' for text, sign in floors.items())}."]
+    notes += [f"{QUESTIONS.get(key, key)}: left out, {why}." for key, why in about.get("left_out", {}).items()]
     notes += [f"{case}: {row['note']}." for (_, case, _), row in found.iterrows() if row["note"]]
     notes += tables._dates({tables.RECORD: found})
     return Table(pd.DataFrame(rows), name, caption, tuple(notes), labels=2, values=found.reset_index())
 
 
-def _cells(benchmark: str, case: str, device: str, row: pd.Series) -> dict[str, str]:
+def _cells(benchmark: str, case: str, device: str, row: pd.Series, floors: Mapping[str, str]) -> dict[str, str]:
     goal = "" if np.isnan(_number(row["goal"])) else f"{row['goal']:g}, {'met' if row['met'] else '**missed**'}"
     return {
         "question": QUESTIONS.get(benchmark, benchmark),
@@ -78,7 +80,7 @@ def _cells(benchmark: str, case: str, device: str, row: pd.Series) -> dict[str, 
         "beside": row["plain_name"],
         "times as fast": _spread(row, "ratio"),
         "goal": goal,
-        "floor": f"{_time(row['floor'])}: {row['floor_of']}" if row["floor"] > 0 else "",
+        "floor": f"{_time(row['floor'])}\N{NO-BREAK SPACE}{floors[row['floor_of']]}" if row["floor"] > 0 else "",
         "floors": "" if np.isnan(_number(row["above_floor"])) else _short(row["above_floor"]),
     }
 
@@ -95,7 +97,12 @@ def _spread(row: pd.Series, name: str) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
+    """Three digits, or as many as it has before the point."""
+    return f"{value:,.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
+
+
+def _raised(number: int) -> str:
+    return str(number).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def _time(seconds: float) -> str:
@@ -210,21 +217,23 @@ def broken(file: str, name: str, caption: str, folder: Path = REFERENCE) -> Tabl
     if not path.is_file():
         return _empty(name, caption, OTHERS[file])
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = reading.parse_json(path.read_text(encoding="utf-8"))
+        if changed_since_sealed(content):
+            raise ValueError("it has changed since it was written")
         frame, notes = _by_kind(content) if "kinds" in content else _flat(content)
         about = _provenance(content)
         finished, commit = about.get("finished") or about["date"], runtime.short_commit(about["commit"])
         notes.append(f"Of record: {about['machine']}, {finished[:10]}, commit {commit}.")
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        shown = frame.map(_said).rename(columns=str)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, StopIteration, RecursionError) as error:
         raise UserError(f"{path}: not in a form that is known ({error!r}); make it again") from error
-    shown = frame.map(_said).rename(columns=str)
     return Table(shown, name, caption, tuple(notes), values=frame)
 
 
 def _by_kind(content: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
     """Rows of several kinds that have the same columns, below each other."""
     kinds = content["kinds"].values()
-    frames = [pd.DataFrame(kind["rows"], columns=content["columns"]) for kind in kinds]
+    frames = [tables.framed(kind["rows"], content["columns"]) for kind in kinds]
     skipped = [f"{where}: not tried, {why}." for kind in kinds for where, why in kind["skipped"].items()]
     return pd.concat(frames, ignore_index=True), skipped
 
@@ -232,7 +241,7 @@ def _by_kind(content: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
 def _flat(content: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
     """A record's rows; or of nested values a row for each."""
     if "rows" in content:
-        return pd.DataFrame(content["rows"], columns=content["columns"]), []
+        return tables.framed(content["rows"], content["columns"]), []
     parts = {name: part for name, part in content.items() if name != "provenance"}
     rows = [(name, measure, value) for name, part in parts.items() for measure, value in part.items()]
     return pd.DataFrame(rows, columns=["run", "measure", "value"]), []

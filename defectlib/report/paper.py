@@ -6,28 +6,42 @@ both are given here (:func:`table3_means`).
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from defectlib.errors import unknown
+from defectlib.errors import UserError, unknown
+from defectlib.reading import read_json
 
 _FILE = Path(__file__).with_name("paper.json")
+_ADVICE = "this file is part of the package, install it again"
 
 
 @cache
 def _contents() -> dict[str, Any]:
-    return json.loads(_FILE.read_text(encoding="utf-8"))
+    return read_json(_FILE, _ADVICE)
 
 
 def _table(name: str) -> dict[str, Any]:
-    tables = _contents()["tables"]
-    if name not in tables:
-        raise unknown("table of the paper", name, tables)
-    return tables[name]
+    contents = _contents()
+    try:
+        tables = contents["tables"]
+        if name not in tables:
+            raise unknown("table of the paper", name, tables)
+        table = tables[name]
+        table["number"], table["caption"], table["columns"][: table["index"]]
+        _frame(table)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{_FILE}: not the paper's tables ({error!r}); {_ADVICE}") from error
+    return table
+
+
+def _frame(table: dict[str, Any]) -> pd.DataFrame:
+    if any(len(row) != len(table["columns"]) for row in table["rows"]):
+        raise ValueError("a row has not as many values as there are columns")
+    return pd.DataFrame(table["rows"], columns=table["columns"]).set_index(table["columns"][: table["index"]])
 
 
 def frame(name: str) -> pd.DataFrame:
@@ -36,8 +50,7 @@ def frame(name: str) -> pd.DataFrame:
     Raises:
         UserError: There is no such table.
     """
-    table = _table(name)
-    return pd.DataFrame(table["rows"], columns=table["columns"]).set_index(table["columns"][: table["index"]])
+    return _frame(_table(name))
 
 
 def caption(name: str) -> str:

@@ -8,7 +8,6 @@ was found, ``record``, ``run``, ``data`` and ``verdict``.
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,11 +16,15 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from defectlib.errors import unknown
+from defectlib.errors import UserError, shown, unknown
+from defectlib.reading import read_json, repeated
 from defectlib.report import measured, paper, tables
 from defectlib.report.tables import MISSING, PAPER, RECORD, RUN, Table
 
 _FILE = Path(__file__).with_name("claims.json")
+#: What each claim says, and what it may say beside that, with the kinds of the values.
+_NEEDED = ("id", "chapter", "about", "says", "where")
+_KINDS = dict.fromkeys((*_NEEDED, "paper", "note", "of"), (str,)) | {"number": (int, float)}
 _NOT_CLAIMED = "none"
 NEEDS = "needs data that is not here"
 #: Verdict → the sign before it, in the order of the summary.
@@ -38,7 +41,34 @@ _COUNTED = "counted"
 
 @cache
 def _contents() -> Mapping[str, Any]:
-    return json.loads(_FILE.read_text(encoding="utf-8"))
+    advice = "this file is part of the package, install it again"
+    contents = read_json(_FILE, advice)
+    try:
+        fault = _fault(contents)
+    except (KeyError, TypeError, AttributeError) as error:
+        fault = repr(error)
+    if fault:
+        raise UserError(f"{_FILE}: does not hold the claims ({fault}); {advice}")
+    return contents
+
+
+def _fault(contents: Any) -> str | None:
+    """What is wrong with the contents of the file, or None."""
+    chapters, ids = contents["chapters"], [one["id"] for one in contents["claims"]]
+    if len(set(ids)) < len(ids):
+        return f"'{repeated(ids)}' is claimed twice"
+    for one in contents["claims"]:
+        if lacking := [name for name in _NEEDED if not isinstance(one.get(name), str)]:
+            return f"'{lacking[0]}' of the claim {shown(one['id'])} is not text"
+        wrong = [name for name, value in one.items() if type(value) not in _KINDS.get(name, ())]
+        if wrong or one["chapter"] not in chapters or one.get("of", one["id"]) not in ids:
+            return f"{shown(wrong[0]) if wrong else 'chapter or claim'} is none of the claim {shown(one['id'])}"
+    named = [chapter for part in contents["parts"] for chapter in part["chapters"]]
+    texts = [part[name] for part in contents["parts"] for name in ("name", "title")]
+    texts += [chapter[name] for chapter in chapters.values() for name in ("label", "title")]
+    if not all(isinstance(text, str) for text in texts) or not set(named) <= chapters.keys():
+        return "a part or a chapter has not its names"
+    return None
 
 
 def claims(chapter: str | None = None) -> pd.DataFrame:

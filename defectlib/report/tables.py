@@ -2,9 +2,9 @@
 
 Numbers of record are committed below ``book/reference/``, one JSON file per table::
 
-    {"index": 1, "columns": ["model", "time (ms)"], "rows": [["UNet", 31.2]], "provenance": {"machine": …, …}}
+    {"index": 1, "columns": ["model", "time (ms)"], "rows": [["UNet", 31.2]], "provenance": {"machine": …, …}, …}
 
-``index`` says how many of the columns name a row.
+``index`` says how many of the columns name a row. A digest of all that says whether a hand has changed it since.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from defectlib import runtime
+from defectlib import reading, runtime
 from defectlib.errors import UserError
 from defectlib.report import paper
-from defectlib.store import write_atomically
+from defectlib.store import changed_since_sealed, sealed, write_atomically
 
 PAPER, RECORD, RUN = "paper", "of record", "this run"
 #: What stands where a source has no number.
@@ -242,17 +242,45 @@ def record(name: str, folder: Path = REFERENCE) -> pd.DataFrame | None:
         UserError: The file is not in the form that :func:`write_record` gives it.
     """
     path = folder / f"{_checked(name)}.json"
-    if not path.is_file():
+    if not path.exists():
         return None
+    advice = "write it again with write_record"
+    content = reading.read_json(path, advice)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        frame = pd.DataFrame(content["rows"], columns=content["columns"]).fillna(np.nan).infer_objects()
+        if fault := _record_fault(content):
+            raise ValueError(fault)
+        frame = framed(content["rows"], content["columns"]).fillna(np.nan).infer_objects()
         if content["index"]:
             frame = frame.set_index(content["columns"][: content["index"]])
-        frame.attrs["provenance"] = {key: content["provenance"][key] for key in RECORDED} | content["provenance"]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a record ({error!r}); write it again with write_record") from error
+        raise UserError(f"{path}: not a record ({error!r}); {advice}") from error
+    frame.attrs["provenance"] = content["provenance"]
     return frame
+
+
+def framed(rows: Any, columns: Sequence[str]) -> pd.DataFrame:
+    """The table of ``rows`` as JSON has them.
+
+    Raises:
+        ValueError: They are no lists with a value for each of the ``columns``.
+    """
+    if not isinstance(rows, list) or any(not isinstance(row, list) or len(row) != len(columns) for row in rows):
+        raise ValueError(f"'rows' must be lists of {len(columns)} values")
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _record_fault(content: Any) -> str | None:
+    """What of a record's JSON is not as :func:`write_record` leaves it, or None."""
+    columns, provenance = content["columns"], content["provenance"]
+    if len(set(columns)) < len(columns) or not all(isinstance(column, str) for column in columns):
+        return "'columns' must be names, each once"
+    if type(content["index"]) is not int or not 0 <= content["index"] <= len(columns):
+        return f"'index' must be how many of the {len(columns)} columns name a row"
+    if wrong := [key for key in RECORDED if not isinstance(provenance[key], str)]:
+        return f"'{wrong[0]}' of the provenance must be text"
+    if changed_since_sealed(content):
+        return "it has changed since it was written"
+    return None
 
 
 def write_record(name: str, frame: pd.DataFrame, provenance: Mapping[str, Any], folder: Path = REFERENCE) -> Path:
@@ -277,7 +305,8 @@ def write_record(name: str, frame: pd.DataFrame, provenance: Mapping[str, Any], 
     }
     path = folder / f"{_checked(name)}.json"
     runtime.made(folder)
-    write_atomically(path, json.dumps(content, indent=1))
+    content = json.loads(json.dumps(content))  # as it will be read: names are text
+    write_atomically(path, json.dumps(sealed(content), indent=1))
     return path
 
 

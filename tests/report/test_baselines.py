@@ -34,7 +34,11 @@ def test_run_and_record_stand_under_their_names_with_the_best_of_each_row():
     table = baselines.table(frame(), frame(seeds=1, products=("softgel",)), "The rule.", "tab-x", "A caption")
     cells = cells_of(table)
     blind = {"background only": "16.0"}
-    assert cells["softgel", "of record"] == {"UNet": "10.0 ± 1.2", "DL": "**20.0 ± 1.2**", **blind}
+    assert cells["softgel", "of record"] == {
+        "UNet": "10.0 ±\N{NO-BREAK SPACE}1.2",
+        "DL": "**20.0 ±\N{NO-BREAK SPACE}1.2**",
+        **blind,
+    }
     assert cells["softgel", "this run"] == {"UNet": "10.0", "DL": "**20.0**", **blind}
     assert cells["mean", "of record"] == {"UNet": "20.0", "DL": "**30.0**", **blind}
     assert ("twill", "this run") not in cells

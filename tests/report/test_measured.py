@@ -40,7 +40,7 @@ def found(tmp_path):
     rows = [
         row("training", "small", ratio=1.5, goal=1.3, met=True, ours=0.02, plain=0.03, floor=0.005, above_floor=4.0),
         row("training", "small", "cuda", ratio=2.0, goal=3.0, met=False, ours=1e-4, plain=2e-4, note="a note"),
-        row("listing", "files", ours=2e-6, floor=1e-6, above_floor=2.0),
+        row("listing", "files", ours=2e-6, floor=1e-6, floor_of="a walk", above_floor=2.0),
     ]
     frame = pd.DataFrame(rows).set_index(["benchmark", "case", "device"])
     about = ABOUT | {"threads": 1, "hardware": HARDWARE, "left_out": {"book": "no book"}}
@@ -51,12 +51,18 @@ def found(tmp_path):
 def test_the_table_has_each_case_its_ratio_goal_and_floors(found):
     table = measured.findings(found, "tab-b", "Caption")
     small, gpu, files = table.frame.to_dict("records")
-    assert small["times as fast"].replace("\N{NO-BREAK SPACE}", " ") == "1.5 [1.5, 1.5]"
-    assert (small["goal"], small["floors"]) == ("1.3, met", "4")
+    assert small["times as fast"].replace("\N{NO-BREAK SPACE}", " ") == "1.50 [1.50, 1.50]"
+    assert (small["goal"], small["floors"]) == ("1.3, met", "4.00")
+    assert small["floor"].replace("\N{NO-BREAK SPACE}", " ") == "5 ms ¹"
     assert small["ours"].replace("\N{NO-BREAK SPACE}", " ") == "20 ms per image"
     assert (gpu["case"], gpu["goal"], gpu["floor"]) == ("small, GPU", "3, **missed**", "")
-    assert (files["times as fast"], files["goal"], files["floors"]) == ("", "", "2")
-    assert table.notes[:2] == ("the book, unchanged: left out, no book.", "small: a note.")
+    assert (files["times as fast"], files["goal"], files["floors"]) == ("", "", "2.00")
+    assert files["floor"].replace("\N{NO-BREAK SPACE}", " ") == "1 µs ²"
+    assert table.notes[:3] == (
+        "Floors: ¹ bytes; ² a walk.",
+        "the book, unchanged: left out, no book.",
+        "small: a note.",
+    )
     assert "a machine (cpu), 2026-11-23, commit 0123456" in table.notes[-1]
 
 
@@ -64,7 +70,7 @@ def test_goals_are_counted_and_those_missed_are_named(found):
     said = measured.conclusion(found)
     assert said[0] == "1 of 2 goals were met."
     assert said[1:] == [
-        "Missed: training denoisers, small: 2 times as fast as the plain way, and 3 was wanted.",
+        "Missed: training denoisers, small: 2.00 times as fast as the plain way, and 3 was wanted.",
     ]
 
 
@@ -128,7 +134,23 @@ def test_a_record_s_rows_are_shown_as_they_are(tmp_path):
     assert measured.broken("bad_inputs", "tab-x", "Caption", tmp_path).frame.values.tolist() == [["mask", "3"]]
 
 
-@pytest.mark.parametrize("text", ["[1]", "{", '{"kinds": {"a": 1}}', '{"a": {"b": 1}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[1]", "{", '{"kinds": {"a": 1}}', '{"a": {"b": 1}}', "", "7", "null", "[" * 100_000, '{"a": {"b": NaN}}'),
+        '{"columns": ["a"], "kinds": {}}',
+        '{"columns": ["a", "b"], "rows": [["x", 1], ["y"]], '
+        '"provenance": {"machine": "m", "finished": "f", "commit": "c"}}',
+        '{"columns": ["a", "b"], "kinds": {"k": {"rows": [["x"]], "skipped": {}, "provenance": {}}}}',
+        '{"columns": ["a"], "kinds": {"k": {"rows": [["x"]], "skipped": [], "provenance": {}}}}',
+        '{"columns": ["a"], "rows": [["x"]], "provenance": {"machine": "m", "finished": 7, "commit": "c"}}',
+        '{"columns": ["a"], "rows": [["x"]], "provenance": {"machine": "m", "finished": "f", "commit": 7}}',
+        '{"columns": ["a"], "rows": [["x"]], "provenance": [], "sha256": "0"}',
+        '{"a": {"b": {"slope": "steep", "low": 0, "high": 1}}, '
+        '"provenance": {"machine": "m", "finished": "f", "commit": "c"}}',
+    ],
+    ids=lambda text: text[:40] or "nothing",
+)
 def test_another_form_is_told_in_one_line(text, tmp_path):
     (tmp_path / "faults.json").write_text(text)
     with pytest.raises(UserError, match=r"faults\.json: not in a form that is known") as told:

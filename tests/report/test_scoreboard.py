@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import nbformat
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from defectlib.errors import UserError
-from defectlib.report import scoreboard, tables
+from defectlib.report import paper, scoreboard, tables
 from defectlib.runtime import REPOSITORY
 
 FOUND = {"record": "", "run": "", "data": "", "verdict": "undecided"}
@@ -25,6 +26,85 @@ def answered(chapter: str, **changes: dict[str, str]) -> pd.DataFrame:
 def label_of(path) -> str:
     text = nbformat.read(path, as_version=4).cells[0].source if path.suffix == ".ipynb" else path.read_text()
     return re.match(r"\((.+)\)=", text)[1]
+
+
+def changed(monkeypatch, tmp_path, module, change):
+    """The file of ``module`` with a change, in its place for the rest of the test."""
+    content = json.loads(module._FILE.read_text(encoding="utf-8"))
+    text = change(content)
+    path = tmp_path / module._FILE.name
+    path.write_text(text if isinstance(text, str) else json.dumps(content))
+    monkeypatch.setattr(module, "_FILE", path)
+    module._contents.cache_clear()
+    return path
+
+
+@pytest.fixture
+def forget():
+    yield
+    scoreboard._contents.cache_clear()
+    paper._contents.cache_clear()
+
+
+@pytest.mark.usefixtures("forget")
+@pytest.mark.parametrize(
+    ("said", "change"),
+    [
+        ("cannot be read as JSON", lambda content: ""),
+        ("cannot be read as JSON", lambda content: json.dumps(content)[:5000]),
+        ("NaN is no number of JSON", lambda content: content["claims"][0].update(number=float("nan"))),
+        ("nested too deeply", lambda content: "[" * 100_000),
+        ("does not hold the claims", lambda content: "[]"),
+        ("does not hold the claims", lambda content: content.pop("chapters") and None),
+        ("does not hold the claims", lambda content: content["claims"].append("a claim")),
+        ("does not hold the claims", lambda content: content["claims"][0].pop("id") and None),
+        (
+            "'says' of the claim 'annotated-images' is not text",
+            lambda content: content["claims"][0].pop("says") and None,
+        ),
+        ("'says' of the claim 'annotated-images' is not text", lambda content: content["claims"][0].update(says=7)),
+        ("'number' is none of the claim", lambda content: content["claims"][0].update(number="many")),
+        ("'numbr' is none of the claim", lambda content: content["claims"][0].update(numbr=7)),
+        ("chapter or claim is none", lambda content: content["claims"][0].update(chapter="99_nowhere")),
+        ("chapter or claim is none", lambda content: content["claims"][0].update(of="no-claim")),
+        ("'annotated-images' is claimed twice", lambda content: content["claims"].append(content["claims"][0])),
+        ("a part or a chapter has not its names", lambda content: content["parts"][0].update(title=7)),
+        ("a part or a chapter has not its names", lambda content: content["parts"][0]["chapters"].append("x")),
+        ("does not hold the claims", lambda content: content["parts"][0].pop("name") and None),
+    ],
+)
+def test_claims_that_a_hand_has_spoilt_are_one_line(monkeypatch, tmp_path, said, change):
+    path = changed(monkeypatch, tmp_path, scoreboard, change)
+    with pytest.raises(UserError, match=said) as error:
+        scoreboard.claims()
+    assert str(error.value).startswith(f"{path}: ")
+    assert str(error.value).endswith("; this file is part of the package, install it again")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("forget")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: "",
+        lambda content: "[]",
+        lambda content: json.dumps(content)[:2000],
+        lambda content: content.pop("tables") and None,
+        lambda content: content["tables"]["table2"].pop("columns") and None,
+        lambda content: content["tables"]["table2"].pop("caption") and None,
+        lambda content: content["tables"]["table2"].update(index="one"),
+        lambda content: content["tables"]["table2"]["rows"][0].append(7),
+        lambda content: content["tables"]["table2"]["rows"][0].pop() and None,
+        lambda content: content["tables"]["table2"].update(rows="none"),
+        lambda content: content["tables"].update(table2=[1]),
+    ],
+)
+def test_tables_of_the_paper_that_a_hand_has_spoilt_are_one_line(monkeypatch, tmp_path, change):
+    path = changed(monkeypatch, tmp_path, paper, change)
+    with pytest.raises(UserError, match=r"cannot be read as JSON|not the paper's tables") as error:
+        paper.table2()
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
 
 
 def test_every_claim_says_something_and_leads_to_a_page_that_is_there():

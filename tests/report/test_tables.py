@@ -191,6 +191,15 @@ def test_a_dirty_commit_says_so(tmp_path):
     assert notes[0].endswith("commit bbbbbbb+changes.")
 
 
+def spoilt(folder, spoil):
+    """A record that was written and then changed by ``spoil``."""
+    path = tables.write_record("x", frame({"a": [1.0, 2.0]}), PROVENANCE, folder)
+    content = json.loads(path.read_text())
+    spoil(content)
+    path.write_text(json.dumps(content))
+    return path
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -200,12 +209,94 @@ def test_a_dirty_commit_says_so(tmp_path):
     ],
 )
 def test_a_spoilt_record_is_named(tmp_path, spoil):
-    path = tables.write_record("x", frame({"a": [1.0, 2.0]}), PROVENANCE, tmp_path)
-    content = json.loads(path.read_text())
-    spoil(content)
-    path.write_text(json.dumps(content))
+    path = spoilt(tmp_path, spoil)
     with pytest.raises(UserError, match=rf"{path}: not a record .* write it again with write_record"):
         tables.record("x", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda content: content["columns"].__setitem__(0, "id"),
+        lambda content: content["rows"][0].__setitem__(1, 1.5),
+        lambda content: content["rows"].pop(),
+        lambda content: content["provenance"].update(seeds=[0, 1, 2]),
+        lambda content: [content["columns"].pop(), *(row.pop() for row in content["rows"])],
+    ],
+    ids=["another column", "another number", "a row less", "other seeds", "a column less"],
+)
+def test_a_record_that_a_hand_has_changed_is_named_though_its_form_is_right(tmp_path, spoil):
+    path = spoilt(tmp_path, spoil)
+    with pytest.raises(UserError, match=rf"{path}: not a record .*it has changed since it was written.*; write it ag"):
+        tables.record("x", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"index": "1"}, "'index' must be how many of the 3 columns"),
+        ({"index": -1}, "'index' must be how many of the 3 columns"),
+        ({"index": 4}, "'index' must be how many of the 3 columns"),
+        ({"index": True}, "'index' must be how many of the 3 columns"),
+        ({"index": None}, "'index' must be how many of the 3 columns"),
+        ({"columns": "ab"}, "'rows' must be lists|'columns' must be names|not a record"),
+        ({"columns": ["product", "product"]}, "'columns' must be names, each once"),
+        ({"columns": ["product", 7]}, "'columns' must be names, each once"),
+        ({"columns": ["product", ["a"]]}, "not a record"),
+        ({"columns": 7}, "not a record"),
+        ({"columns": None}, "not a record"),
+        ({"rows": [["a", 1.0, 2.0], ["b", 1.0]]}, "'rows' must be lists of 3 values"),
+        ({"rows": [["a", 1.0, 2.0], ["b", 2.0, 3.0, 4.0]]}, "'rows' must be lists of 3 values"),
+        ({"rows": [["a", 1.0, 2.0], "bcd"]}, "'rows' must be lists of 3 values"),
+        ({"rows": {"a": [1.0]}}, "'rows' must be lists of 3 values"),
+        ({"rows": "none"}, "'rows' must be lists of 3 values"),
+        ({"rows": None}, "'rows' must be lists of 3 values"),
+        ({"provenance": []}, "not a record"),
+        ({"provenance": PROVENANCE | {"finished": 2026}}, "'finished' of the provenance must be text"),
+        ({"provenance": PROVENANCE | {"commit": None}}, "'commit' of the provenance must be text"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_record_of_values_of_another_kind_is_named(tmp_path, changes, said):
+    path = tables.write_record("x", frame({"a": [1.0, 2.0]}), PROVENANCE, tmp_path)
+    content = {name: value for name, value in json.loads(path.read_text()).items() if name != "sha256"}
+    path.write_text(json.dumps(content | changes))
+    with pytest.raises(UserError, match=said) as error:
+        tables.record("x", tmp_path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", '{"index": 1, "columns": ["a"', "null", "7", "[]", '"text"', '{"rows": [[NaN]]}', '{"index": -Infinity}',
+     '{"index": 1, "index": 2}', "[" * 100_000, "\ufeff{}"],
+    ids=lambda text: text[:24] or "nothing",
+)  # fmt: skip
+def test_a_record_that_is_no_record_is_one_line(tmp_path, text):
+    (tmp_path / "x.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="; write it again with write_record") as error:
+        tables.record("x", tmp_path)
+    assert str(error.value).startswith(f"{tmp_path / 'x.json'}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_a_record_that_is_a_folder_is_named_and_not_passed_over(tmp_path):
+    (tmp_path / "x.json").mkdir()
+    with pytest.raises(UserError, match=r"x\.json: cannot be read as JSON \(no plain file\)"):
+        tables.record("x", tmp_path)
+
+
+def test_a_record_written_before_there_were_seals_is_read(tmp_path):
+    path = tables.write_record("x", frame({"a": [1.0, 2.0]}), PROVENANCE, tmp_path)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in content.items() if name != "sha256"}))
+    assert tables.record("x", tmp_path).loc["a"].tolist() == [1.0, 2.0]
+
+
+def test_names_that_json_turns_into_text_do_not_break_the_seal(tmp_path):
+    tables.write_record("x", frame({"a": [1.0, 2.0]}), PROVENANCE | {"steps": {100: (1, 2), 20: (3,)}}, tmp_path)
+    assert tables.record("x", tmp_path).attrs["provenance"]["steps"] == {"100": [1, 2], "20": [3]}
 
 
 def test_a_record_needs_its_provenance(tmp_path):

@@ -9,8 +9,9 @@ import pandas as pd
 
 from defectlib.studies.claims.estimate import Estimate, of_interval
 from defectlib.studies.claims.finding import Finding, Measured, effect
-from defectlib.studies.claims.given import Given, Group, Tables, number, products_in_words, with_minus
+from defectlib.studies.claims.given import Given, Group, Tables, number, products_in_words
 from defectlib.studies.clicking import RECORD, SAM, WHOLE, Clicks
+from defectlib.studies.numbers import with_minus
 
 _KNOWN = float("inf")  # degrees of freedom: intervals are bootstrap intervals over images
 

@@ -20,10 +20,10 @@ from defectlib.studies.claims.given import (
     points,
     products_in_words,
     side,
-    with_minus,
 )
 from defectlib.studies.generation import SwitchStep
 from defectlib.studies.judgement import JudgedSwitchStep
+from defectlib.studies.numbers import with_minus
 from defectlib.studies.ratios import real_images
 from defectlib.studies.released import ReleasedCode
 from defectlib.studies.rivals import CYCLEGAN, DDPM, OURS, SINDIFFUSION, SINGAN, Rivals

@@ -13,6 +13,7 @@ import pandas as pd
 
 from defectlib.studies.claims.estimate import Estimate
 from defectlib.studies.claims.finding import Finding
+from defectlib.studies.numbers import with_minus
 
 Tables = Mapping[str, pd.DataFrame]
 """Tables by name: numbers of record under theirs, the paper's own as ``paper:table3``."""
@@ -118,8 +119,3 @@ def _with_interval(found: Estimate, tries: int, scale: float, form: str) -> str:
     low, high = (scale * end for end in found.interval(tries))
     span = "no interval" if math.isnan(low) else f"{low:{form}}, {high:{form}}"
     return with_minus(f"{scale * found.value:{form}} [{span}]")
-
-
-def with_minus(text: str) -> str:
-    """``text`` with minus signs before its numbers, where there are hyphens."""
-    return re.sub(r"-(?=\d)", "\N{MINUS SIGN}", text)

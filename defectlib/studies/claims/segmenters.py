@@ -10,8 +10,9 @@ import pandas as pd
 from defectlib.studies.baselines import Baselines, means
 from defectlib.studies.claims.estimate import Estimate, mean_of, of_spread
 from defectlib.studies.claims.finding import Counted, Effect, Finding, Measured, effect
-from defectlib.studies.claims.given import Given, Group, Tables, embedded, newest, points, side, with_minus
+from defectlib.studies.claims.given import Given, Group, Tables, embedded, newest, points, side
 from defectlib.studies.cost import Cost
+from defectlib.studies.numbers import with_minus
 from defectlib.studies.speed import Speed
 
 TRANSFORMERS = ("V-T", "M-B0", "M2F")
