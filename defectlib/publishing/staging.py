@@ -20,7 +20,7 @@ import yaml
 from nbformat import NotebookNode
 
 from defectlib import runtime
-from defectlib.config import Stage
+from defectlib.config import ClickerTraining, Data, Stage
 from defectlib.errors import UserError
 from defectlib.publishing import PublishingError, notebooks, pictures, repository, results
 
@@ -129,7 +129,7 @@ def provenance_box(record: dict[str, Any], stages: Iterable[Stage]) -> NotebookN
         "Notebook": _link(record["notebook"]),
         "Profile": f"`{values.pop('profile', 'none')}`",
         "Parameters": ", ".join(f"`{name} = {json.dumps(value)}`" for name, value in values.items()) or "none",
-        "Data": "; ".join(_distinct(_describe(data) for data in _fields(everything, "data"))) or "none but the paper's",
+        "Data": "; ".join(_distinct(_data(everything))) or "none but the paper's",
         "Device": f"{', '.join(_distinct(_fields(everything, 'device'))) or 'cpu'} ({record['machine']})",
         "Seed": ", ".join(_distinct(str(seed) for seed in _fields(everything, "seed"))) or "none drawn",
         "Commit": f"`{record['commit']}`",
@@ -174,7 +174,16 @@ def _distinct(texts: Iterable[str]) -> list[str]:
     return sorted(set(texts))
 
 
-def _describe(data: Any) -> str:
+def _data(stages: Iterable[Stage]) -> Iterable[str]:
+    for stage in stages:
+        data = getattr(stage, "data", ())
+        yield from map(_describe, data if isinstance(data, tuple) else (data,))
+        if isinstance(stage, ClickerTraining) and stage.products:
+            sizes = ", ".join(map(str, stage.sizes))
+            yield f"{stage.scenes} procedural scenes of {', '.join(stage.products)}, {sizes} px"
+
+
+def _describe(data: Data) -> str:
     if data.kind == "folder":
         return f"folder {data.root.name}, split {data.split}, content {data.digest[:12]}"
     images = f"training images: {data.shots} of each defect type"

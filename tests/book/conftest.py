@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -15,7 +14,7 @@ import pytest
 import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from defectlib.publishing import notebooks, staging
 from defectlib.publishing.runner import run_notebook
@@ -35,7 +34,6 @@ slider = widgets.IntSlider(value=0, min=0, max=2, description=r"\\(u\\)")
 _ = widgets.jslink((slider, "value"), (stack, "selected_index"))
 widgets.VBox([slider, stack])
 """
-_CHROMIUM = shutil.which("chromium")
 _PANEL = re.compile(r"<(sliders?|list|button): ")  # how a panel of widgets is written in an output
 
 
@@ -77,18 +75,6 @@ def _own_page(folder: Path) -> Path:
     notebooks.write(notebook, source)
     run_notebook(source, executed, {})
     return executed
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if _CHROMIUM is None:
-        if os.environ.get("DEFECTLIB_NEEDS_CHROMIUM"):
-            pytest.fail("chromium is not installed")
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

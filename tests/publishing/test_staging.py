@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from defectlib.config import DenoiserTraining, EmbeddedData, SmallNet, Synthesis
+from defectlib.config import ClickerTraining, DenoiserTraining, EmbeddedData, SmallNet, Synthesis
 from defectlib.data.sources.manifest import published_data
 from defectlib.errors import UserError
 from defectlib.publishing import PublishingError, notebooks, repository, staging
 from defectlib.publishing.runner import run_notebook
 from defectlib.runtime import REPOSITORY
+from defectlib.studies import plans
 
 RECORD = {
     "notebook": "05_page.ipynb",
@@ -56,6 +57,25 @@ def test_the_box_names_a_published_dataset():
     training = DenoiserTraining(data=data, net=SmallNet(), steps=1)
     text = staging.provenance_box(RECORD, [training]).source
     assert "mvtec_ad, screw, 256 px, training images: 5 of each defect type where its publishers divide nothing" in text
+
+
+def test_the_box_names_all_that_a_clicker_learns_from():
+    data = tuple(EmbeddedData(product=product, size=64) for product in ("softgel", "twill"))
+    clicker = ClickerTraining(products=("washer", "softgel"), sizes=(64, 128), scenes=40, data=data, steps=1)
+    text = staging.provenance_box(RECORD, [clicker]).source
+    assert (
+        "\n* - Data\n  - 40 procedural scenes of washer, softgel, 64, 128 px; "
+        "procedural softgel, 64 px, training images: 5 of each defect type, seed 0; "
+        "procedural twill, 64 px, training images: 5 of each defect type, seed 0\n"
+    ) in text
+
+
+@pytest.mark.parametrize("profile", ["smoke", "cpu", "gpu"])
+@pytest.mark.parametrize("notebook", plans.NOTEBOOKS)
+def test_every_chapter_has_a_box_under_every_profile(notebook, profile):
+    parameters = {"profile": profile}
+    record = RECORD | {"notebook": f"{notebook}.ipynb", "parameters": parameters}
+    assert f"`{profile}`" in staging.provenance_box(record, plans.plan(notebook, parameters)).source
 
 
 def test_the_box_names_the_gpu():
