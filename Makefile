@@ -4,7 +4,7 @@
 # make test    every test, the notebooks among them
 # make bench   speed as ratios into build/bench.json, some ten minutes; ONLY="sampling training" for a part,
 #              RECORD=1 makes it the numbers of record
-# make faults  kills, damaged files, full disks, races: whether results stay right (python -m benchmarks.faults)
+# make faults  kills, damaged files, full disks, races: whether results stay right, some 20 minutes; RECORD=1 as above
 # make lint    style and format
 # make clean   remove all that was built, trained networks included
 #
@@ -44,7 +44,7 @@ bench: $(INSTALLED)
 	@OMP_NUM_THREADS=1 DEFECTLIB_QUIET=1 $(BIN)/python -m benchmarks $(ONLY) $(if $(RECORD),--record)
 
 faults: $(INSTALLED)
-	@OMP_NUM_THREADS=1 DEFECTLIB_QUIET=1 $(BIN)/python -m benchmarks.faults
+	@OMP_NUM_THREADS=1 DEFECTLIB_QUIET=1 $(BIN)/python -m benchmarks.faults $(if $(RECORD),--record)
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from defectlib import runtime
-from defectlib.store import write_atomically
+from defectlib.store import sealed, write_atomically
 
 
 @dataclass
@@ -71,15 +71,16 @@ def line(outcome: Outcome | None = None) -> str:
 
 
 def write(path: Path, kind: str, outcomes: Sequence[Outcome], **settings: Any) -> None:
-    """Put the outcomes of one kind of fault into a file of numbers of record, beside those of other kinds."""
+    """Put the outcomes of one kind of fault into a file in the form of the record, below those of other kinds."""
     record = json.loads(path.read_text()) if path.exists() else {"columns": list(COLUMNS), "kinds": {}}
+    record["kinds"].pop(kind, None)
     record["kinds"][kind] = {
         "rows": [[getattr(outcome, name) for name in COLUMNS] for outcome in outcomes],
         "skipped": {outcome.where: outcome.skipped for outcome in outcomes if outcome.skipped},
         "events": [{"where": outcome.where, **event} for outcome in outcomes for event in outcome.events],
         "provenance": provenance(command=f"python -m benchmarks.faults --only {kind}", **settings),
     }
-    write_atomically(path, json.dumps(record, indent=1) + "\n")
+    write_atomically(path, json.dumps(sealed(record), indent=1) + "\n")
 
 
 def provenance(**settings: Any) -> dict[str, Any]:

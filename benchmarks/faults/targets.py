@@ -177,6 +177,7 @@ def own_profile(shared: Path) -> Path:
     """The profile of what runs on it."""
     path = shared / "own.yaml"
     if not path.exists():
+        shared.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(PROFILE))
     return path
 

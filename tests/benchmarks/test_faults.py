@@ -9,9 +9,11 @@ import sys
 
 import pytest
 
+from benchmarks.faults import __main__ as faults
 from benchmarks.faults import damage, kills, outcome, refusals, runs, state, targets
 from benchmarks.faults.targets import GENERATOR, TARGETS, Place, builds
 from defectlib.runtime import REPOSITORY, numpy_generator
+from defectlib.store import changed_since_sealed
 
 QUICK = builds("generator training", GENERATOR.model_copy(update={"steps": 30}))
 
@@ -123,9 +125,13 @@ def test_the_table_says_what_failed(tmp_path):
     assert outcome.line(bad).endswith("FAILED")
     assert bad.passed is False
     path = tmp_path / "faults.json"
+    outcome.write(path, "clock", [], seed=1)
     outcome.write(path, "kills", [good, bad], seed=0)
     outcome.write(path, "clock", [outcome.Outcome("clock", "c", skipped="no library")], seed=0)
     record = json.loads(path.read_text())
+    assert list(record["kinds"]) == ["kills", "clock"]
+    assert not changed_since_sealed(record)
+    assert changed_since_sealed(record | {"kinds": {}})
     assert record["columns"] == list(outcome.COLUMNS)
     assert [row[1:] for row in record["kinds"]["kills"]["rows"]] == [["a", 0, 1, 0, 1, 1], ["b", 2, 1, 1, 1, 0]]
     assert record["kinds"]["kills"]["events"][1] == {
@@ -133,6 +139,41 @@ def test_the_table_says_what_failed(tmp_path):
     }  # fmt: skip
     assert record["kinds"]["clock"]["skipped"] == {"c": "no library"}
     assert record["kinds"]["clock"]["provenance"]["seed"] == 0
+
+
+def test_only_a_whole_count_becomes_the_record(capsys):
+    for part in (["--only", "clock"], ["--kills", "99"]):
+        with pytest.raises(SystemExit) as ended:
+            faults.main([*part, "--record"])
+        assert ended.value.code == 2
+        assert "--record wants every kind, and 100 kills or more" in capsys.readouterr().err
+
+
+def test_a_whole_count_is_kept_as_it_goes_and_of_record_at_its_end(monkeypatch, tmp_path, capsys):
+    record = tmp_path / "reference" / "faults.json"
+
+    def counted(kind):
+        def do(work, seed, kills):
+            assert not record.exists()
+            one = outcome.Outcome(kind, f"{seed}, {kills}")
+            one.count([], True, True)
+            yield one
+
+        return do
+
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "faults.json").write_text("of another time")
+    record.parent.mkdir()
+    monkeypatch.setattr(faults, "KINDS", {kind: counted(kind) for kind in ("one", "other")})
+    monkeypatch.setattr(faults, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(faults, "REFERENCE", record.parent)
+    monkeypatch.setattr(runs, "warm", lambda: None)
+    assert faults.main(["--record", "--seed", "3"]) == 0
+    assert capsys.readouterr().out.endswith("2 faults; lines that failed: 0\n")
+    kept = (tmp_path / "build" / "faults.json").read_text()
+    assert record.read_text() == kept
+    rows = [kind["rows"][0][:4] for kind in json.loads(kept)["kinds"].values()]
+    assert rows == [["one", "3, 100", 0, 1], ["other", "3, 100", 0, 1]]
 
 
 def test_every_share_has_its_target_and_they_are_a_hundred():
