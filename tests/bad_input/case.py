@@ -7,21 +7,27 @@ import io
 import os
 import re
 import stat
+import subprocess
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import typer
+from huggingface_hub import constants
 
 from defectlib import cli, cli_book
+from defectlib.click import serving
+from defectlib.runtime import REPOSITORY
 
 #: Makes the bad thing in a folder and says the command line that meets it.
 Make = Callable[[Path], list[str]]
+#: What is there while a case is met, and gives variables of the environment.
+Around = Callable[[], AbstractContextManager[dict[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class Case:
         make: Makes it.
         several: All that is wrong is listed at once, a line each; else there is one line.
         environment: Variables beside the usual ones; ``{place}`` stands for the folder.
+        around: What must be there meanwhile, and its variables.
     """
 
     entry: str
@@ -43,6 +50,7 @@ class Case:
     make: Make
     several: bool = False
     environment: dict[str, str] = field(default_factory=dict)
+    around: Around = lambda: nullcontext({})
 
     def __str__(self) -> str:
         return f"{self.entry}: {self.name}"
@@ -83,10 +91,27 @@ def meet(case: Case, place: Path) -> Met:
     command = case.make(place)
     before = snapshot(place)
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
-    with surroundings(case, place), redirect_stdout(out), redirect_stderr(err):
+    with (
+        case.around() as further,
+        surroundings(variables(case, place) | further, place),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
         status = _run(command)
     said = [stream.buffer.getvalue().decode() for stream in (out, err)]
     return Met(status, *said, _changes(before, snapshot(place)), tuple(command))
+
+
+def meet_truly(case: Case, place: Path) -> Met:
+    """Likewise, by a process of its own."""
+    command = case.make(place)
+    before = snapshot(place)
+    with case.around() as further:
+        own = variables(case, place) | further | {"PYTHONPATH": str(REPOSITORY)}
+        words = [sys.executable, "-m", "defectlib", *command]
+        run = subprocess.run(words, cwd=place, env=os.environ | own, capture_output=True, timeout=120, check=False)
+    said = [stream.decode() for stream in (run.stdout, run.stderr)]
+    return Met(run.returncode, *said, _changes(before, snapshot(place)), tuple(command))
 
 
 def faults(case: Case, met: Met) -> list[str]:
@@ -113,18 +138,20 @@ def faults(case: Case, met: Met) -> list[str]:
 def variables(case: Case, place: Path) -> dict[str, str]:
     """The variables of the environment under which a case is met."""
     own = {"DEFECTLIB_STORE": "{place}/store", "DEFECTLIB_DATA": "{place}/data", "DEFECTLIB_QUIET": "1"}
-    offline = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
+    offline = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
     return {name: value.replace("{place}", str(place)) for name, value in (own | offline | case.environment).items()}
 
 
 @contextmanager
-def surroundings(case: Case, place: Path) -> Iterator[None]:
-    """The folder as the working directory, with a store and a book of its own."""
+def surroundings(environment: dict[str, str], place: Path) -> Iterator[None]:
+    """The folder as the working directory, with a store and a book of its own; no page is served."""
     kept, folder = dict(os.environ), Path.cwd()
     book = {name: getattr(cli_book, name) for name in ("BUILD", "STAGE", "PAGES")}
-    build = typer.main.get_command
+    build, serve, endpoint = typer.main.get_command, serving.serve, constants.ENDPOINT
     typer.main.get_command = _COMMANDS
-    os.environ |= variables(case, place)
+    serving.serve = _served
+    os.environ |= environment
+    constants.ENDPOINT = environment["HF_ENDPOINT"]  # which the library has read once and for all
     os.chdir(place)
     cli_book.BUILD = place / "build"
     cli_book.STAGE, cli_book.PAGES = place / "build" / "stage", place / "build" / "html"
@@ -133,12 +160,16 @@ def surroundings(case: Case, place: Path) -> Iterator[None]:
             _warn_as_python_does()
             yield
     finally:
-        typer.main.get_command = build
+        typer.main.get_command, serving.serve, constants.ENDPOINT = build, serve, endpoint
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(kept)
         for name, value in book.items():
             setattr(cli_book, name, value)
+
+
+def _served(*_: object, **__: object) -> None:
+    raise AssertionError("a page would have been served, and nobody would ever end that")
 
 
 def _warn_as_python_does() -> None:

@@ -158,6 +158,7 @@ def exported(name: str, says: str, *words: str) -> None:
 
     def make(place: Path) -> list[str]:
         copy(place / "model")
+        os.mkfifo(place / "pipe")
         return ["export-onnx", *words]
 
     bad("export-onnx", name, says, make)
@@ -172,6 +173,7 @@ exported("of a name too long", "too long", "n" * 300, "out.onnx")
 exported("of two lines", "no trained baseline is there", "a\nb", "out.onnx")
 exported("into no folder", "make it first", "model", "no/where/out.onnx")
 exported("into a folder", "is a folder", "model", ".")
+exported("into a pipe", "is a folder or a special file", "model", "pipe")
 exported("into no name", "is a folder", "model", "")
 exported("into a name too long", "too long", "model", "n" * 300 + ".onnx")
 for _option in ("--height", "--width"):

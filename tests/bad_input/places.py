@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,6 +109,12 @@ def of_book(name: str, says: str, out: str, spoil: Callable[[Path], object] = la
 of_book("of another kind", "must end in .tar.gz", "book.zip")
 of_book("of no name", "must end in .tar.gz", "")
 of_book("that is a folder", "is a folder|another place", "book.tar.gz", lambda place: (place / "book.tar.gz").mkdir())
+of_book(
+    "that is a pipe",
+    "is a folder or a special file; name another place",
+    "book.tar.gz",
+    lambda place: os.mkfifo(place / "book.tar.gz"),
+)
 of_book("in no folder", "make it first", "no/where/book.tar.gz")
 of_book("below a file", "make it first", "build/html/index.html/book.tar.gz")
 of_book("of a name too long", "too long", "n" * 300 + ".tar.gz")

@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -17,19 +19,23 @@ from openpyxl import Workbook
 from PIL import Image
 from safetensors.torch import save
 
+from defectlib.click.classical import FloodFill
+from defectlib.click.records import read_record
 from defectlib.data import folder
 from defectlib.data.pixels import read_binary, read_image, read_mask
 from defectlib.data.sources.captions import COLUMNS, read_captions
 from defectlib.data.sources.dagm import _read_list
 from defectlib.data.sources.vision import Vision
 from defectlib.data.split import Split
-from defectlib.errors import UserError
+from defectlib.errors import UserError, one_line
 from defectlib.profiles import load_profile
 from defectlib.publishing import notebooks, parameters
 from defectlib.publishing.jobs import read_plan
+from defectlib.report import tables
 from defectlib.segmentation import training
 from defectlib.segmentation.models import build
-from defectlib.store import PROVENANCE, Store
+from defectlib.store import PROVENANCE, SEAL, Store
+from tests.bad_input import clicks
 from tests.bad_input.things import committed, own_folder
 from tests.bad_input.things import training as stage
 from tests.data.miniatures import CLASSES, labels, picture
@@ -121,6 +127,27 @@ def read_any_profile(path: Path) -> None:
     load_profile(str(path)).data("softgel")
 
 
+def labelled() -> Path:
+    return clicks.copy.original() / "labelled"
+
+
+def replay_record(path: Path) -> None:
+    image = read_image(labelled() / "images" / "a.png")
+    try:
+        read_record(path).replayed(image, FloodFill())
+    except ValueError as error:  # as the replay of a folder says it
+        raise UserError(f"{path}: does not fit its image ({one_line(str(error))})") from error
+
+
+def numbers(sealed: bool = True) -> bytes:
+    frame = pd.DataFrame({"model": ["UNet", "DL"], "miou": [0.5, None]}).set_index("model")
+    about = dict.fromkeys(tables.RECORDED, "2026-11-23")
+    with TemporaryDirectory() as folder:
+        content = tables.write_record("x", frame, about, Path(folder)).read_text()
+    values = json.loads(content)
+    return json.dumps(values if sealed else {name: values[name] for name in values if name != SEAL}).encode()
+
+
 MASK = labels((1, 2))
 #: Where the file stands, what it holds at first, and what reads it.
 READERS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
@@ -157,6 +184,9 @@ READERS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
         read_any_profile,
     ),
     "notebook": ("x.ipynb", notebook(), read_notebook),
+    "record of clicks": ("a.json", (labelled() / "clicks" / "a.json").read_bytes(), replay_record),
+    "numbers of record": ("x.json", numbers(), lambda path: tables.record(path.stem, path.parent)),
+    "unsealed numbers": ("x.json", numbers(sealed=False), lambda path: tables.record(path.stem, path.parent)),
 }
 
 

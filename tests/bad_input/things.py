@@ -24,7 +24,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def once(write: Callable[[Path], object]) -> Callable[[Path], Path]:
-    """A writer of copies: what ``write`` writes is written once in a process."""
+    """A writer of copies: what ``write`` writes is written once in a process, where its ``original`` says."""
 
     @cache
     def original() -> Path:
@@ -35,6 +35,7 @@ def once(write: Callable[[Path], object]) -> Callable[[Path], Path]:
     def copy(target: Path) -> Path:
         return shutil.copytree(original(), target, symlinks=True)
 
+    copy.original = original
     return copy
 
 
