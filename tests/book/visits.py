@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Request
 
 DESKTOP, PHONE = 1280, 390  # pixels
 _HERE = Path(__file__).parent
@@ -44,16 +44,22 @@ class Tab:
         self.page = browser.new_page(reduced_motion="reduce")
         self.faults: list[str] = []
         self._home = ""
-        self.page.on(
-            "request", lambda r: None if r.url.startswith((self._home, "data:", "blob:")) else self._note(r.url)
-        )
-        self.page.on("requestfailed", lambda r: self._note(f"failed: {r.url}"))
+        self._asked: set[Request] = set()
+        self.page.on("request", self._ask)
+        self.page.on("requestfailed", self._fail)
         self.page.on("response", lambda r: self._note(f"status {r.status}: {r.url}") if r.status >= 400 else None)
         self.page.on("console", lambda message: self._note(message.text) if message.type == "error" else None)
         self.page.on("pageerror", lambda error: self._note(str(error)))
 
-    def _is_elsewhere(self, url: str) -> bool:
-        return not url.startswith((self._home, "data:", "blob:"))
+    def _ask(self, request: Request) -> None:
+        self._asked.add(request)
+        if not request.url.startswith((self._home, "data:", "blob:")):
+            self._note(request.url)
+
+    def _fail(self, request: Request) -> None:
+        # The page before may have been left while its icon was still on the way.
+        if request in self._asked:
+            self._note(f"failed: {request.url}")
 
     def _note(self, fault: str) -> None:
         self.faults.append(fault)
@@ -61,7 +67,8 @@ class Tab:
     def open(self, url: str) -> Page:
         """The page at ``url``, as wide as a desktop, its widgets in place; what it asks of another host is a fault."""
         scheme, _, rest = url.partition("://")
-        self.faults, self._home = [], f"{scheme}://{rest.split('/')[0]}"
+        self.page.goto("about:blank")  # from here on the page before asks for nothing
+        self.faults, self._asked, self._home = [], set(), f"{scheme}://{rest.split('/')[0]}"
         self.page.set_viewport_size({"width": DESKTOP, "height": 900})
         self.page.goto(url, wait_until="load")
         if self.page.locator("script[type='application/vnd.jupyter.widget-view+json']").count():
