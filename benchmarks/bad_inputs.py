@@ -1,8 +1,8 @@
 """How bad input ends: every case of the tests' catalogue is met once, and counted by entry point and outcome.
 
-Run ``python -m benchmarks.bad_inputs`` in the checkout; the table goes to ``book/reference/bad_inputs.json``, or with
-``--out FOLDER`` elsewhere. A case ends well if the command says one line (or, of a folder, a line for each fault),
-leaves with status 2, and has written, changed and removed nothing.
+Run ``python -m benchmarks.bad_inputs`` in the checkout; the table goes to ``build/bad_inputs.json``, and with
+``--record`` to ``book/reference/bad_inputs.json``, which the book shows. A case ends well if the command says one line
+(or, of a folder, a line for each fault), leaves with status 2, and has written, changed and removed nothing.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ COLUMNS = ("cases", "refused in one line", "refused in a line for each fault", "
 
 
 def main() -> None:
-    """Meet all cases and write the record."""
+    """Meet all cases and write what was counted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=tables.REFERENCE, help="folder of the record")
+    parser.add_argument("--record", action="store_true", help="make these the numbers of record")
     arguments = parser.parse_args()
     table = count(CASES)
     print(table.to_string())
-    print(tables.write_record(NAME, table, provenance(), arguments.out))
+    made = provenance()
+    for folder in (runtime.REPOSITORY / "build", *([tables.REFERENCE] if arguments.record else [])):
+        print(tables.write_record(NAME, table, made, folder))
 
 
 def count(cases: list[Case]) -> pd.DataFrame:

@@ -1,11 +1,13 @@
 """Long runs: that memory is flat over 20,000 pairs, and that logs stay bounded over a long training.
 
-    python -m benchmarks.soak [--pairs 20000] [--steps 3000] [--json PATH]
+    python -m benchmarks.soak [--pairs 20000] [--steps 3000] [--record]
 
 The pairs are sampled by the true command, with tiny nets, and killed in the middle; memory is read from the system
 every second, against the number of pairs that are journaled. Its slope, with a 95 % interval, comes from means over
 bins of pairs, for each of the two processes alone: one re-reads what the other left. The first tenth of the pairs is
-left out. The training writes its TensorBoard log; what 160,000 steps would write follows from bytes per point.
+left out. The training writes its TensorBoard log; what 160,000 steps would write follows from bytes per point. The
+numbers go to ``build/soak.json``; ``--record`` makes those of a whole run ``book/reference/soak.json``, which the book
+shows.
 """
 
 from __future__ import annotations
@@ -32,8 +34,11 @@ from scipy import stats
 from benchmarks.faults import outcome, runs
 from defectlib.config import DenoiserTraining
 from defectlib.profiles import Profile, load_profile
+from defectlib.report.tables import REFERENCE
+from defectlib.runtime import REPOSITORY, made
 from defectlib.store import Store, write_atomically
 
+PAIRS = 20_000
 PAPER_STEPS = 160_000
 BATCH = 25  # pairs in a journaled batch
 BINS = 20
@@ -59,19 +64,21 @@ class Reading(NamedTuple):
 def main() -> None:
     """Do both, print what was found."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=20_000)
+    parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--steps", type=int, default=3_000, help="of the training whose logs are measured")
-    parser.add_argument("--json", type=Path, help="file for the numbers")
+    parser.add_argument("--record", action="store_true", help="make these the numbers of record")
     arguments = parser.parse_args()
+    if arguments.record and arguments.pairs < PAIRS:
+        parser.error(f"--record wants {PAIRS} pairs or more: leave out --pairs")
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         found = {"sampling": sampling(Path(folder), arguments.pairs)}
         print(json.dumps(found["sampling"], indent=1), flush=True)
         found["logs"] = logs(Path(folder), arguments.steps)
         print(json.dumps(found["logs"], indent=1))
-        if arguments.json:
-            command = f"python -m benchmarks.soak --pairs {arguments.pairs} --steps {arguments.steps}"
-            record = found | {"provenance": outcome.provenance(command=command, seed=0)}
-            write_atomically(arguments.json, json.dumps(record, indent=1) + "\n")
+    command = f"python -m benchmarks.soak --pairs {arguments.pairs} --steps {arguments.steps}"
+    record = found | {"provenance": outcome.provenance(command=command, seed=0)}
+    for folder in (REPOSITORY / "build", *([REFERENCE] if arguments.record else [])):
+        write_atomically(made(folder) / "soak.json", json.dumps(record, indent=1) + "\n")
 
 
 # Pairs --------------------------------------------------------------------------------------------------------------

@@ -28,8 +28,8 @@ RECORD = "benchmarks"
 #: Files of the folder of record that are not in the form of records → what is said while there is none.
 OTHERS = {
     "faults": "No faults have been tried for the record yet: `make faults RECORD=1`.",
-    "bad_inputs": "No bad input has been tried for the record yet.",
-    "soak": "No long run has been made for the record yet: `python -m benchmarks.soak`.",
+    "bad_inputs": "No bad input has been tried for the record yet: `python -m benchmarks.bad_inputs --record`.",
+    "soak": "No long run has been made for the record yet: `python -m benchmarks.soak --record`.",
 }
 #: Benchmark → what it asks.
 QUESTIONS = {

@@ -41,3 +41,10 @@ def test_the_logs_of_a_training_are_measured(tmp_path):
     assert found["loss curve (bytes)"] > 6 * 20
     assert found["lines a minute"] < 60
     assert found["loss curve of 160,000 steps (MB)"] < 2
+
+
+def test_a_short_run_is_not_made_the_record(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["soak", "--pairs", "150", "--record"])
+    with pytest.raises(SystemExit, match="2"):
+        soak.main()
+    assert "leave out --pairs" in capsys.readouterr().err
