@@ -651,7 +651,7 @@ class ClickerTraining(Stage):
     """
 
     stage: ClassVar[str] = "clicker"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
 
     products: tuple[str, ...] = ()  # of the procedural dataset, whose scenes it learns from

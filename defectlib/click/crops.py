@@ -12,14 +12,20 @@ from PIL import Image
 from skimage.graph import MCP_Geometric
 
 from defectlib.click.clicks import Click
+from defectlib.click.walks import first_met
 
 DISK = 3
 """Radius of the disk that marks a click, in pixels of the crop."""
 ALIKE = 0.2
 """Distance of colours at which they count as alike to e^-1/2; black and white are 3.5 apart."""
+CHANNELS = 11
+"""Of what the network is shown of a crop: see :func:`prepare`."""
 EASY, STEEP = 0.5, 20
 """Distances of a way as long as the crop's side: over pixels like the clicked ones, and over others."""
+WALKED = 48
+"""Pixels a side, at most, of the picture over which walkers go."""
 _UNDER = 1.5
+_FLAT = 0.25  # walkers from most pixels hardly ever meet a click: the power spreads their probabilities over [0, 1]
 
 
 @dataclass(frozen=True)
@@ -159,13 +165,43 @@ def reach(alike: np.ndarray, clicks: Sequence[Click], box: Box) -> np.ndarray:
     """
     side = len(alike)
     half = cv2.resize(alike, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
-    spots = (np.floor(place(click, box, side // 2)).astype(int) for click in clicks)
-    starts = [tuple(spot) for spot in spots if (spot >= 0).all() and (spot < side // 2).all()]
+    starts = _pixels_of(clicks, box, side // 2)
     if not starts:
         return np.zeros_like(alike)
     cost = (EASY + (STEEP - EASY) * (1 - half.astype(np.float64))) * 2 / side
     distance, _ = MCP_Geometric(cost).find_costs(starts)
     return cv2.resize(np.exp(-distance).astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
+
+
+def walk(crop: np.ndarray, clicks: Sequence[Click], box: Box) -> np.ndarray:
+    """How likely a walker from each pixel of a crop meets a positive click before a negative one or the rim.
+
+    Seen at half the resolution; see :func:`~defectlib.click.walks.first_met`.
+
+    Args:
+        crop: uint8 (S, S, 3).
+        clicks: In pixels of the image.
+        box: What the crop shows of it.
+
+    Returns:
+        The fourth root of that probability, float32 (S, S); all zero without a positive click in ``box``.
+    """
+    side = min(len(crop) // 2, WALKED)
+    marks = np.pad(np.zeros((side - 2, side - 2), np.int8), 1, constant_values=2)
+    for positive, mark in ((False, 2), (True, 1)):
+        for spot in _pixels_of([click for click in clicks if click.positive is positive], box, side):
+            marks[spot] = mark
+    if not (marks == 1).any():
+        return np.zeros(crop.shape[:2], np.float32)
+    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA) / 255
+    found = first_met(small, marks) ** _FLAT
+    return cv2.resize(found.astype(np.float32), crop.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _pixels_of(clicks: Sequence[Click], box: Box, side: int) -> list[tuple[int, int]]:
+    """The pixels of a crop of ``side`` that are clicked on, of ``clicks`` that lie in ``box``."""
+    spots = (np.floor(place(click, box, side)).astype(int) for click in clicks)
+    return [(int(row), int(column)) for row, column in spots if 0 <= row < side and 0 <= column < side]
 
 
 def _disk(click: Click, box: Box, side: int, radius: float) -> np.ndarray:
@@ -181,9 +217,9 @@ def place(click: Click, box: Box, side: int) -> tuple[float, float]:
 
 
 def prepare(crop: np.ndarray, previous: np.ndarray, clicks: Sequence[Click], box: Box) -> np.ndarray:
-    """The network's input for a crop, float32 (10, S, S).
+    """The network's input for a crop, float32 (11, S, S).
 
-    Colours, the previous mask, and of positive and then of negative clicks: where they are, likeness, reach.
+    Colours, the previous mask, of positive and then of negative clicks where they are, likeness and reach; the walk.
 
     Args:
         crop: uint8 (S, S, 3).
@@ -192,11 +228,12 @@ def prepare(crop: np.ndarray, previous: np.ndarray, clicks: Sequence[Click], box
         box: What the crop shows of it.
     """
     colours = np.ascontiguousarray(crop.transpose(2, 0, 1)).astype(np.float32) / 127.5 - 1
-    x = np.empty((10, *previous.shape), np.float32)
+    x = np.empty((CHANNELS, *previous.shape), np.float32)
     x[:3], x[3] = colours, previous
     for first, positive in ((4, True), (7, False)):
         found = [click for click in clicks if click.positive is positive]
         x[first] = disks(found, box, len(crop))
         x[first + 1] = likeness(colours, found, box)
         x[first + 2] = reach(x[first + 1], found, box)
+    x[10] = walk(crop, clicks, box)
     return x

@@ -2,10 +2,10 @@
 
 The segmenter sees the *target crop*, scaled to a fixed side: a small SegFormer of transformers, whose input holds
 beside the colours the previous mask and maps of the clicks: where they are, how like the clicked colours all others
-are, and how far pixels can be reached over such; and, since from scratch a transformer alone is slow to learn what lies
-next to what, a few convolutions past it. The refiner sees the *focus crop*, a part cut from the image anew, with the
-segmenter's features there; it says where the boundary runs and what lies at either side of it, and elsewhere lets the
-coarse mask stand (their eq. 2).
+are, how far pixels can be reached over such, and what a random walker makes of them; and, since from scratch a
+transformer alone is slow to learn what lies next to what, a few convolutions past it. The refiner sees the *focus
+crop*, a part cut from the image anew, with the segmenter's features there; it says where the boundary runs and what
+lies at either side of it, and elsewhere lets the coarse mask stand (their eq. 2).
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from torch import nn
 from torch.nn import functional
 
 from defectlib import torchvision_shim as _torchvision_shim  # noqa: F401  (before transformers is imported)
+from defectlib.click.crops import CHANNELS
 from defectlib.config import CLICKER_HEADS
 
 from transformers import SegformerConfig, SegformerModel  # isort: skip
 
-CHANNELS = 10
-"""Of the input: red, green, blue, the previous mask, and three of each kind of click; see
-:func:`~defectlib.click.crops.prepare`."""
 FEATURES = 32
 """Channels in which the stages are brought together."""
 REFINED = 24
@@ -64,7 +62,7 @@ class ClickNetwork(nn.Module):
         """The coarse segmentation of target crops.
 
         Args:
-            x: float32 (N, 10, S, S), S a multiple of 32: colours in [-1, 1], all else in [0, 1].
+            x: float32 (N, 11, S, S), S a multiple of 32: colours in [-1, 1], all else in [0, 1].
 
         Returns:
             Logits (N, 1, S / 4, S / 4) and features (N, 32, S / 4, S / 4).
@@ -81,7 +79,7 @@ class ClickNetwork(nn.Module):
         """The refined segmentation of focus crops.
 
         Args:
-            x: float32 (N, 10, F, F), as for :meth:`forward`, of the focus crops.
+            x: float32 (N, 11, F, F), as for :meth:`forward`, of the focus crops.
             boxes: float32 (N, 4), where these lie in the target crops: top, left, bottom, right as shares of the side.
             coarse: Logits of :meth:`forward`.
             features: Features of :meth:`forward`.
@@ -111,7 +109,7 @@ class Refiner(nn.Module):
         """Logits (N, 2, F, F), of details and of the boundary.
 
         Args:
-            x: (N, 10, F, F).
+            x: (N, 11, F, F).
             local: (N, 33, F / 2, F / 2), the segmenter's features and logits at the same place.
         """
         fine = self.stem(x)

@@ -113,7 +113,7 @@ class View:
         self.truth = cut_mask(self.target, self.box, self.side)
 
     def input(self) -> np.ndarray:
-        """For the segmenter, float32 (10, side, side)."""
+        """For the segmenter, float32 (11, side, side)."""
         return prepare(self.crop, self.previous, self.clicks, self.box)
 
     def focus(self, shares: tuple[float, float, float, float]) -> tuple[np.ndarray, np.ndarray]:

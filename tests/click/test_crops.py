@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from defectlib.click.clicks import Click
 from defectlib.click.crops import (
     ALIKE,
+    CHANNELS,
     EASY,
     STEEP,
     Box,
@@ -20,6 +21,7 @@ from defectlib.click.crops import (
     put_back,
     reach,
     square,
+    walk,
     whole,
 )
 
@@ -119,17 +121,36 @@ def test_nothing_is_reached_from_no_click():
     assert not reach(np.ones((32, 32), np.float32), [Click(40, 3)], box).any()
 
 
+def test_a_walk_stays_within_what_it_began_in_and_beyond_a_negative_click_there_is_none():
+    image = np.full((64, 64, 3), 60, np.uint8)
+    image[16:48, 8:56] = 200  # a plate
+    box, inside = Box(0, 0, 64, 64), (slice(18, 46), slice(10, 54))
+    found = walk(image, [Click(30, 20)], box)
+    assert (found.shape, found.dtype) == ((64, 64), np.float32)
+    assert found[inside].min() > 0.99 > 0.2 > found[:14].max()
+    divided = walk(image, [Click(30, 12), Click(30, 52, positive=False)], box) ** 4
+    assert divided[30, 16] > 0.5 > divided[30, 48]
+    assert divided[30, 52] < 0.01
+
+
+def test_there_is_no_walk_without_a_positive_click_in_the_box():
+    image = np.full((32, 32, 3), 90, np.uint8)
+    outside = [Click(40, 3), Click(5, 5, positive=False)]
+    assert not walk(image, outside, Box(0, 0, 32, 32)).any()
+
+
 def test_prepare_stacks_colours_mask_and_clicks_of_both_kinds():
     image = np.full((4, 4, 3), 255, np.uint8)
     image[..., 2] = 0
     box = Box(0, 0, 40, 40)
     x = prepare(image, np.eye(4, dtype=bool), [Click(0, 0)], box)
-    assert (x.shape, x.dtype) == ((10, 4, 4), np.float32)
+    assert (x.shape, x.dtype) == ((CHANNELS, 4, 4), np.float32)
     assert [x[0].mean(), x[1].mean(), x[2].mean(), x[3].sum()] == [1, 1, -1, 4]
     assert np.array_equal(x[4], disks([Click(0, 0)], box, 4))
     assert (x[5] == 1).all()
     assert np.array_equal(x[6], reach(x[5], [Click(0, 0)], box))
-    assert not x[7:].any()
+    assert not x[7:10].any()
+    assert np.array_equal(x[10], walk(image, [Click(0, 0)], box))
     other = prepare(image, np.eye(4, dtype=bool), [Click(0, 0, positive=False)], box)
-    assert np.array_equal(other[7:], x[4:7])
-    assert not other[4:7].any()
+    assert np.array_equal(other[7:10], x[4:7])
+    assert not other[[4, 5, 6, 10]].any()
