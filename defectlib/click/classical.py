@@ -21,6 +21,7 @@ from skimage.color import rgb2lab
 from skimage.segmentation import flood, random_walker
 
 from defectlib.click.clicks import Click
+from defectlib.click.walks import BETA
 
 _HALVINGS = 8
 _SURE = 0.01  # share of the longer side: what lies that near to a click is what the click is, in GrabCut
@@ -108,7 +109,7 @@ class RandomWalker:
     """
 
     reach: float = 0.25
-    beta: float = 1000
+    beta: float = BETA
     name: ClassVar[str] = "random walker"
 
     def segment(self, image: np.ndarray, clicks: Sequence[Click], previous: np.ndarray) -> np.ndarray:

@@ -176,7 +176,7 @@ def reach(alike: np.ndarray, clicks: Sequence[Click], box: Box) -> np.ndarray:
 def walk(crop: np.ndarray, clicks: Sequence[Click], box: Box) -> np.ndarray:
     """How likely a walker from each pixel of a crop meets a positive click before a negative one or the rim.
 
-    Seen at half the resolution; see :func:`~defectlib.click.walks.first_met`.
+    Seen at half the resolution, or at :data:`WALKED` pixels a side; see :func:`~defectlib.click.walks.first_met`.
 
     Args:
         crop: uint8 (S, S, 3).

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import solveh_banded
 
 BETA = 1000.0
-"""How much harder it is to walk over an edge; as of the method of that name, see :mod:`defectlib.click.classical`."""
+"""How much harder it is to walk over an edge: chosen for the method, see :mod:`defectlib.click.classical`."""
 _LEAST = 1e-10  # so that every pixel is left some day
 
 

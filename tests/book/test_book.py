@@ -158,6 +158,7 @@ def test_both_sliders_of_the_playground_choose_the_picture(book, tab):
     for handle in (0, 0, 1):
         handles.nth(handle).press("ArrowRight")
         expect(picture).not_to_have_attribute("alt", seen[-1])
+        assert picture.count() == 1
         seen.append(picture.get_attribute("alt"))
     places = [alt.rpartition(" at ")[2] for alt in seen]
     profile = load_profile(os.environ.get("DEFECTLIB_BOOK_PROFILE", "smoke"))
