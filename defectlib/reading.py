@@ -23,7 +23,7 @@ MOST_VALUES = 20_000
 
 
 def read_text(path: Path, what: str, advice: str) -> str:
-    """The content of a file in UTF-8.
+    """The content of a file in UTF-8, without the byte-order mark that Excel and Notepad put before it.
 
     Args:
         path: The file.
@@ -88,7 +88,7 @@ def _text(path: Path) -> str:
         raise ValueError("no plain file")
     if (size := path.stat().st_size) > MOST_BYTES:
         raise ValueError(f"{size:,} bytes, more than {MOST_BYTES:,}")
-    return path.read_bytes().decode("utf-8")  # with line ends as they are: in a table they can be part of a text
+    return path.read_bytes().decode("utf-8-sig")  # with line ends as they are: in a table they can be part of a text
 
 
 # JSON ---------------------------------------------------------------------------------------------------------------

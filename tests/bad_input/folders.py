@@ -223,7 +223,6 @@ beside(
         "cut short": ('{"1": "scratch", ', JSON),
         "no UTF-8": (b'{"1": "\xff"}', JSON),
         "UTF-16": ('{"1": "scratch", "2": "stain"}'.encode("utf-16"), JSON),
-        "with a byte order mark": ('\ufeff{"1": "scratch", "2": "stain"}', JSON),
         "too deep": (nested(), "nested too deeply"),
         "deep in an object": ('{"1": ' + nested(400) + "}", "must be a non-empty string"),
         "a list": ('["scratch", "stain"]', "must be a JSON object"),

@@ -33,7 +33,6 @@ NO_JSON = r"settings\.json: (is not JSON|cannot be read as JSON)"
 settings("of no bytes", NO_JSON, "")
 settings("cut short", NO_JSON, '{"stage": "denoiser", ')
 settings("no UTF-8", NO_JSON, b'{"stage": "\xff"}')
-settings("with a byte order mark", NO_JSON, "\ufeff{}")
 settings("too deep", "nested too deeply", nested())
 settings(
     "settings too deep", r"settings\.json|setting", '{"stage": "denoiser", "settings": {"data": ' + nested(900) + "}}"

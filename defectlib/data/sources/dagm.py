@@ -89,7 +89,7 @@ def _read_list(root: Path, path: Path) -> dict[str, bool]:
     """
     if not stays_inside(root, path):
         raise UserError(f"{path}: no such file below {root}; it says which images are defective: get it anew")
-    lines = read_text(path, "text", "get it anew").removeprefix("\ufeff").splitlines()
+    lines = read_text(path, "text", "get it anew").splitlines()
     listed: dict[str, bool] = {}
     for number, line in enumerate(lines, 1):
         match = _LINE.fullmatch(line)
