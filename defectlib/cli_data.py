@@ -145,10 +145,11 @@ def verify_command(
     from defectlib.data import verify
     from defectlib.data.sources.manifest import names
 
-    if root is not None or (_spelled(target) in names() and not Path(target).is_dir()):
-        print(verify.verify_source(_open(target, root)).checked())
+    own = Path(target)
+    if root is not None or (_spelled(target) in names() and not (own / "images").is_dir()):
+        print(verify.verify_source(_open(target, root or (own if own.is_dir() else None))).checked())
     else:
-        print(verify.check(Path(target)))
+        print(verify.check(own))
 
 
 @app.command("convert")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 
 import pytest
+from PIL import Image
 
-from defectlib.data import procedural
+from defectlib.data import folder, procedural
 from defectlib.data.hub import write_hub
 from defectlib.data.sources.manifest import names, read_manifest
 from defectlib.runtime import REPOSITORY
 from tests.data.miniatures import write_folder
+from tests.data.sources.mini_kolektor import write_kolektor
 from tests.data.sources.mini_mvtec_ad import write_mvtec_ad
+from tests.data.sources.mini_vision import HEIGHT, PAGE, WIDTH, box, coco, write_page
 from tests.test_cli import run
 
 
@@ -138,6 +142,65 @@ def test_verify_of_a_published_dataset(monkeypatch, capsys, home):
     status, _, err = run(monkeypatch, capsys, "data", "verify", "mvtec_ad", "--root", str(home / "mvtec_ad"))
     assert status == 2
     assert "has no mask; get the file anew" in err
+
+
+@pytest.mark.parametrize("name", ["mvtec_ad", "mvtec-ad"])
+def test_a_name_is_the_published_dataset_where_its_folder_lies(monkeypatch, capsys, home, name):
+    monkeypatch.chdir(home)
+    assert run(monkeypatch, capsys, "data", "verify", name)[0] == 0
+    monkeypatch.setenv("DEFECTLIB_DATA", str(home / "elsewhere"))
+    assert run(monkeypatch, capsys, "data", "verify", "mvtec_ad")[0] == 0
+
+
+def test_a_folder_of_ones_own_may_have_the_name_of_a_published_dataset(monkeypatch, capsys, tmp_path):
+    write_folder(tmp_path / "cotton")
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, capsys, "data", "verify", "cotton")[1].startswith("cotton: 8 images")
+
+
+@pytest.mark.parametrize("command", ["stats", "verify"])
+@pytest.mark.parametrize("name", names())
+def test_a_root_one_level_too_high_names_the_folder_that_was_meant(monkeypatch, capsys, tmp_path, name, command):
+    write = getattr(importlib.import_module(f"tests.data.sources.mini_{name}"), f"write_{name}")
+    write(tmp_path / "archive" / "unpacked")
+    (tmp_path / "archive" / "another").mkdir()
+    status, _, err = run(monkeypatch, capsys, "data", command, name, "--root", str(tmp_path / "archive"))
+    title = read_manifest(name).title
+    assert status == 2
+    assert err == (
+        f"{tmp_path}/archive: {title} lies one level down; give {tmp_path}/archive/unpacked as --root, "
+        "or move its content up\n"
+    )
+
+
+@pytest.mark.parametrize(("options", "written", "empty"), [((), 10, 0), (("--good",), 19, 9)])
+def test_convert_writes_images_without_a_defect_only_if_asked(monkeypatch, capsys, tmp_path, options, written, empty):
+    """In KolektorSDD2 the mask alone tells what is free of defects."""
+    root = write_kolektor(tmp_path / "kolektor")
+    command = ("data", "convert", "kolektor", "--root", str(root), "--product", "surface", "--out")
+    status, out, _ = run(monkeypatch, capsys, *command, str(tmp_path / "out"), *options)
+    assert (status, out) == (0, f"{written} images in {tmp_path / 'out'}\n")
+    samples = list(folder.read_dataset(tmp_path / "out"))
+    assert (len(samples), sum(not sample.present for sample in samples)) == (written, empty)
+
+
+def test_convert_says_what_it_skips(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("DEFECTLIB_QUIET", "0")
+    page = write_page(tmp_path / "Casting/train" / PAGE, coco("Casting", {"1.png": [(0, [box(1, 1, 9, 9), [2, 2]])]}))
+    Image.new("RGB", (WIDTH, HEIGHT)).save(page.parent / "1.png")
+    command = ("data", "convert", "vision", "--root", str(tmp_path), "--product", "Casting", "--out", "out")
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(monkeypatch, capsys, *command)
+    assert status == 0
+    assert f"warning: {page}: skipped 1 polygons with fewer than three corners" in err
+
+
+def test_files_with_a_byte_order_mark_are_read(monkeypatch, capsys, tmp_path):
+    root = write_folder(tmp_path / "own")
+    (root / "groups.json").write_text(json.dumps({"a": "g"}))
+    for path in (root / "classes.json", root / "groups.json"):
+        path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert run(monkeypatch, capsys, "data", "verify", str(root))[0] == 0
 
 
 def test_convert_writes_a_folder_that_verify_passes(monkeypatch, capsys, home, tmp_path):

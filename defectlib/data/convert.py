@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from itertools import compress
 from pathlib import Path
 
 from defectlib import runtime
 from defectlib.data import folder
 from defectlib.data.describe import describe
 from defectlib.data.loading import folder_data
+from defectlib.data.pixels import threaded
 from defectlib.data.published import labelled_rows, publishers_split, squash
 from defectlib.data.sample import Sample
 from defectlib.data.sources.source import Row, Source
@@ -30,13 +32,22 @@ def convert(
         product: One of ``source.classes``.
         out: Folder to write; must not hold anything yet.
         size: Side in pixels to which images and masks are squashed, as the release does; None keeps their size.
-        good: Also write images that are free of defects.
+        good: Also write images whose mask shows no defect, or that are called free of them.
         shots: Training images of each defect type, where the publishers divide nothing (tracker #7 of the release).
 
     Raises:
         UserError: The product is not there, it has no labelled image, a file is damaged, or ``out`` is in the way.
     """
     chosen = labelled_rows(source, product, good=good)
+    if not good:  # which of some datasets only the masks tell
+        defective = threaded(lambda row: source.mask(row).any(), chosen, "looking for defects")
+        chosen = list(compress(chosen, defective))
+        if not chosen:
+            raise UserError(f"{source.root}: {product} has no mask that shows a defect; add --good to write the others")
+    folders = tuple({str(Path(row.image).parent) for row in chosen})
+    for note in source.notes:
+        if note.startswith(folders):
+            runtime.say(f"warning: {note}")
     record = {"dataset": source.NAME, "licence": source.manifest.licence, "page": source.manifest.page, "size": size}
     split = publishers_split(chosen)
     beside = {"splits/default.json": asdict(split)} if split else {}

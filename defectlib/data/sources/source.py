@@ -198,10 +198,25 @@ def open_source(name: str, root: Path) -> Source:
     """The dataset called ``name`` that lies in ``root``.
 
     Raises:
-        UserError: There is no such dataset or folder.
+        UserError: There is no such dataset or folder, or it lies in a folder of that folder.
     """
-    read_manifest(name)
-    return getattr(import_module(f"defectlib.data.sources.{name}"), _MODULES[name])(root)
+    title, root = read_manifest(name).title, Path(root)
+    kind = getattr(import_module(f"defectlib.data.sources.{name}"), _MODULES[name])
+    if source := _opened(kind, root):
+        return source
+    for folder in sorted(root.glob("*/")):
+        if _opened(kind, folder):
+            raise UserError(f"{root}: {title} lies one level down; give {folder} as --root, or move its content up")
+    return kind(root)
+
+
+def _opened(kind: type[Source], root: Path) -> Source | None:
+    """The dataset in ``root``; None where no image of it is there."""
+    try:
+        source = kind(root)
+    except (UserError, OSError):
+        return None
+    return None if source.table.empty else source
 
 
 def rows(source: Source, **wanted: Any) -> list[Row]:
