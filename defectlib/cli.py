@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from defectlib import cli_book, cli_click, cli_data
+from defectlib import __version__, cli_book, cli_click, cli_data
 from defectlib.errors import UserError, one_line, unknown
 from defectlib.publishing import PublishingError
 
@@ -29,8 +29,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cli_data.app, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(f"defectlib {__version__}")
+        raise typer.Exit
 
 
 def main() -> None:
@@ -95,7 +103,8 @@ def _with_joined_pairs(arguments: list[str]) -> list[str]:
     for word in words:
         joined.append(word)
         if word in ("-p", "--parameter"):
-            joined.append("=".join(islice(words, 2)))
+            name = next(words, "")
+            joined.append(name if "=" in name else "=".join([name, *islice(words, 1)]))
     return joined
 
 

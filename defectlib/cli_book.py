@@ -22,7 +22,9 @@ CONFIG = runtime.REPOSITORY / "_config.yml"
 Notebook = Annotated[Path, typer.Argument(metavar="NOTEBOOK", help="A notebook, such as notebooks/NAME.ipynb.")]
 Pairs = Annotated[
     list[str] | None,
-    typer.Option("-p", "--parameter", metavar="NAME VALUE", help="A parameter of the notebook; may be repeated."),
+    typer.Option(
+        "-p", "--parameter", metavar="NAME VALUE", help="A parameter of the notebook, also NAME=VALUE; may be repeated."
+    ),
 ]
 Document = Annotated[str, typer.Option("-y", "--yaml", metavar="YAML", help="Parameters as a YAML mapping.")]
 
@@ -210,7 +212,7 @@ def _checked(source: Path, pairs: list[str] | None, document: str) -> dict[str, 
 
     declared = parameters.declared(source)
     values = parameters.parse(_split_pairs(pairs), document, declared)
-    parameters.check(source, values, declared)
+    parameters.check(source.name, values, declared)
     return values
 
 

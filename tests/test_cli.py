@@ -10,6 +10,7 @@ import time
 import pytest
 import typer
 
+import defectlib
 from defectlib import cli, cli_book
 from defectlib.config import DenoiserTraining, EmbeddedData, SmallNet
 from defectlib.errors import UserError
@@ -42,6 +43,16 @@ def test_every_command_explains_itself_with_an_example(monkeypatch, capsys, comm
     status, out, _ = run(monkeypatch, capsys, *command, "--help")
     assert status == 0
     assert f"Example: defectlib {' '.join(command)}" in out
+
+
+@pytest.mark.parametrize("words", [["-h"], ["data", "-h"], ["data", "verify", "-h"]])
+def test_h_is_help(monkeypatch, capsys, words):
+    status, out, _ = run(monkeypatch, capsys, *words)
+    assert (status, out.split()[:2]) == (0, ["Usage:", "defectlib"])
+
+
+def test_version(monkeypatch, capsys):
+    assert run(monkeypatch, capsys, "--version") == (0, f"defectlib {defectlib.__version__}\n", "")
 
 
 def test_help_loads_no_torch_and_is_quick():
@@ -118,9 +129,10 @@ def test_a_parameter_without_a_value_is_named(monkeypatch, capsys):
     assert (status, err) == (2, "-p profile: give a name and a value, such as -p profile cpu\n")
 
 
-def test_pairs_are_joined_for_notebooks_alone():
-    joined = cli._with_joined_pairs(["run-notebook", "-p", "a", "1", "x.ipynb", "-p", "b", "c=d"])
-    assert joined == ["run-notebook", "-p", "a=1", "x.ipynb", "-p", "b=c=d"]
+@pytest.mark.parametrize("pair", [["steps", "[0, 1]"], ["steps=[0, 1]"]])
+def test_a_parameter_and_its_value_are_two_words_or_one(pair):
+    joined = cli._with_joined_pairs(["run-notebook", "-p", *pair, "x.ipynb", "-p", "b", "c=d"])
+    assert joined == ["run-notebook", "-p", "steps=[0, 1]", "x.ipynb", "-p", "b=c=d"]
     assert cli_book._split_pairs(["a=1", "b=c=d"]) == [("a", "1"), ("b", "c=d")]
     assert cli._with_joined_pairs(["build", "-p", "a", "1"]) == ["build", "-p", "a", "1"]
 

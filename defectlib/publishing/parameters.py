@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,15 @@ def declared(source: Path) -> dict[str, Parameter]:
         UserError: ``source`` is no notebook, or the cell is not Python.
     """
     cells = [cell for cell in notebooks.read(source).cells if "parameters" in cell.metadata.get("tags", ())]
-    if not cells:
-        return {}
     try:
-        statements = ast.parse(cells[0].source).body
+        return _assigned(cells[0].source) if cells else {}
     except SyntaxError as error:
         raise UserError(f"{source}: line {error.lineno} of its parameters cell is not Python ({error.msg})") from error
+
+
+def _assigned(cell: str) -> dict[str, Parameter]:
     found = {}
-    for statement in statements:
+    for statement in ast.parse(cell).body:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
             found[statement.target.id] = Parameter(ast.unparse(statement.annotation), _literal(statement.value))
         elif isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
@@ -73,7 +75,7 @@ def parse(pairs: Iterable[tuple[str, str]], document: str, declared: Mapping[str
     """Values from the command line: ``-p NAME VALUE`` pairs over the YAML mapping of ``-y``.
 
     A pair's value is read as the annotation says, so that ``-p product 007`` stays text and ``-p lr 1e-3`` is a
-    number.
+    number; ``None`` is None, as papermill reads it.
 
     Raises:
         UserError: A text is not YAML, or that of ``-y`` no mapping.
@@ -84,11 +86,11 @@ def parse(pairs: Iterable[tuple[str, str]], document: str, declared: Mapping[str
     values = {str(name): value for name, value in values.items()}
     for name, text in pairs:
         is_text = name in declared and declared[name].alternatives[0] == "str"
-        values[name] = text if is_text else _yaml(text, f"-p {name}")
+        values[name] = None if text == "None" else text if is_text else _yaml(text, f"-p {name}")
     return {name: _as_float(value, declared.get(name)) for name, value in values.items()}
 
 
-def check(source: Path, values: Mapping[str, Any], declared: Mapping[str, Parameter]) -> None:
+def check(notebook: str, values: Mapping[str, Any], declared: Mapping[str, Parameter]) -> None:
     """Refuse what the notebook does not declare, and values that its annotations exclude.
 
     Raises:
@@ -96,14 +98,31 @@ def check(source: Path, values: Mapping[str, Any], declared: Mapping[str, Parame
     """
     for name, value in values.items():
         if name not in declared:
-            raise unknown(f"parameter of {source.name}", name, declared)
+            raise unknown(f"parameter of {notebook}", name, declared)
         alternatives = declared[name].alternatives
         if not set(alternatives) <= _TYPES.keys():
             continue
         # By exact type: bool is a subclass of int, but `steps=true` is a slip and not a number.
         if type(value) not in {kind for part in alternatives for kind in _TYPES[part]}:
-            expected = " or ".join(alternatives)
-            raise UserError(f"parameter '{name}' of {source.name}: must be {expected}, got {shown(value)}")
+            expected, got = " or ".join(alternatives), shown(value)
+            hint = f'; give a list as -y "{name}: [1, 2]"' if "list" in alternatives else ""
+            raise UserError(f"parameter '{name}' of {notebook}: must be {expected}, got {got}{hint}")
+
+
+def check_injected() -> None:
+    """In a notebook: refuse what papermill, called without this package, injected after the `parameters` cell.
+
+    papermill runs a notebook with a misspelt parameter at its defaults, and takes a list after ``-p`` for text.
+
+    Raises:
+        UserError: As :func:`check` does.
+    """
+    from IPython import get_ipython
+
+    for cell, injected in pairwise(get_ipython().user_ns["In"]):
+        if injected.startswith("# Parameters\n"):
+            values = {name: parameter.default for name, parameter in _assigned(injected).items()}
+            check("this notebook", values, _assigned(cell))
 
 
 def _yaml(text: str, option: str) -> Any:

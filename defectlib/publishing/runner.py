@@ -38,7 +38,7 @@ def run_notebook(source: Path, target: Path, values: Mapping[str, Any]) -> None:
         PublishingError: A cell failed for any other reason.
     """
     declared = parameters.declared(source)
-    parameters.check(source, values, declared)
+    parameters.check(source.name, values, declared)
     _check_target(source, target)
     partial, failed = _partial(target), target.with_suffix(".failed.ipynb")
     started = time.monotonic()

@@ -120,7 +120,7 @@ def read_page(path: Path) -> None:
 
 def read_notebook(path: Path) -> None:
     notebooks.fault(notebooks.read(path))
-    parameters.check(path, {"profile": "cpu"}, parameters.declared(path))
+    parameters.check(path.name, {"profile": "cpu"}, parameters.declared(path))
 
 
 def read_any_profile(path: Path) -> None:

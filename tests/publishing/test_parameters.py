@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import re
+from contextlib import nullcontext
+
+import papermill
 import pytest
+from papermill.exceptions import PapermillExecutionError
 
 from defectlib.errors import UserError
 from defectlib.publishing import parameters
@@ -58,6 +63,8 @@ def test_declared_refuses_a_cell_that_is_not_python(written):
         (("shots", "null"), None),
         (("switch_steps", "[0, 300]"), [0, 300]),
         (("flag", "true"), True),
+        (("shots", "None"), None),
+        (("folder", "None"), None),
         (("nothing", "1"), 1),
     ],
 )
@@ -100,9 +107,28 @@ def test_parse_names_the_text_that_cannot_be_read(source, pairs, document, messa
 )
 def test_check_refuses_what_the_notebook_excludes(source, values, message):
     with pytest.raises(UserError, match=message):
-        parameters.check(source, values, parameters.declared(source))
+        parameters.check(source.name, values, parameters.declared(source))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"stepz": 3}, "UserError: unknown parameter of this notebook 'stepz': did you mean 'steps'?"),
+        (
+            {"switch_steps": "[0, 300]"},
+            "UserError: parameter 'switch_steps' of this notebook: must be list or None, got '[0, 300]'; "
+            'give a list as -y "switch_steps: [1, 2]"',
+        ),
+        ({"steps": 4, "lr": 1e-2, "shots": None, "switch_steps": [1]}, None),
+        ({}, None),
+    ],
+)
+def test_a_notebook_refuses_parameters_that_plain_papermill_lets_pass(written, tmp_path, values, message):
+    source = written("from defectlib.publishing import parameters\nparameters.check_injected()", parameters=CELL)
+    with nullcontext() if message is None else pytest.raises(PapermillExecutionError, match=re.escape(message)):
+        papermill.execute_notebook(str(source), str(tmp_path / "out.ipynb"), values, progress_bar=False)
 
 
 def test_check_accepts_what_the_annotations_allow(source):
     values = {"steps": 4, "lr": 1, "folder": None, "shots": None, "switch_steps": [1], "plain": "anything"}
-    parameters.check(source, values, parameters.declared(source))
+    parameters.check(source.name, values, parameters.declared(source))

@@ -124,7 +124,7 @@ def test_a_command_makes_what_was_counted(study, monkeypatch, tmp_path, number):
     assert (program, command, flag) == ("defectlib", "run-notebook", "-y")
     declared = parameters.declared(REPOSITORY / source)
     values = parameters.parse([], document, declared)
-    parameters.check(REPOSITORY / source, values, declared)
+    parameters.check(source, values, declared)
     planned = set(plans.plan(job.notebook, values))
     assert set(job.stages) <= planned
     assert planned - set(job.stages) <= set(study.beside().stages)
