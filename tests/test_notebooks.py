@@ -10,7 +10,7 @@ from defectlib.runtime import REPOSITORY
 from defectlib.studies import plans
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
-MOST_LINES = 10
+MOST_LINES = 20
 
 
 def read(path):
@@ -35,6 +35,7 @@ def test_form(path):
     tagged = [cell for cell in code(notebook) if "parameters" in cell.metadata.get("tags", ())]
     assert len(tagged) == 1
     assert tagged[0] is code(notebook)[0]
+    assert "\nparameters.check_injected()\n" in code(notebook)[1].source
     for cell in code(notebook):
         lines = [line for line in cell.source.splitlines() if line.strip()]
         assert len(lines) <= MOST_LINES, cell.source

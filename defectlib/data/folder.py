@@ -246,7 +246,7 @@ def _read_captions(root: Path) -> dict[str, str]:
     if not _is_there(path):
         return {}
     _refuse_outside(path, root)
-    text = reading.read_text(path, "CSV in UTF-8", "mend or remove it").removeprefix("\ufeff")
+    text = reading.read_text(path, "CSV in UTF-8", "mend or remove it")
     try:
         if "\0" in text:
             raise csv.Error("it holds a zero byte")
