@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 
 from defectlib import runtime
 from defectlib.errors import one_line, shown
+from defectlib.weights import check_finite, check_trained
 
 FILE = "checkpoint.safetensors"
 
@@ -38,12 +39,16 @@ def write_checkpoint(
     Args:
         progress: What else is to be found again, as JSON: the steps done, the loss curve.
         averages: Averaged weights, in the order of the network's parameters.
+
+    Raises:
+        UserError: A number is NaN or infinite.
     """
     directory.mkdir(parents=True, exist_ok=True)
     tensors = _held(network, averages)
     for i, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    check_trained(copies, optimizer.defaults["lr"])
     about = json.dumps(dict(progress))
     # One writer at a time, under the store's lock: what a kill leaves half written, the next checkpoint overwrites.
     partial = directory / f".{FILE}"
@@ -67,7 +72,7 @@ def read_checkpoint(
     """Bring network, optimiser and averages to where the checkpoint in ``directory`` left off; its ``progress``.
 
     None, and nothing changed, if there is none. One that cannot be read (cut in half by a full disk, say), is not what
-    was written, or was written of something else is as good as none: training starts again.
+    was written, holds NaN or infinity, or was written of something else is as good as none: training starts again.
 
     Args:
         like: Progress at the start: what a checkpoint must say, and of what kind.
@@ -78,6 +83,7 @@ def read_checkpoint(
         progress, tensors = _read(directory / FILE)
         _check_progress(progress, like)
         _check_tensors(tensors, network, averages)
+        check_finite(tensors)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         runtime.say(one_line(f"{directory / FILE}: damaged ({error}); training starts again"))
         return None

@@ -147,6 +147,7 @@ def rewritten(path, change=lambda tensors: None, about='{"step": 2, "losses": []
         ("'optimizer.1.step' is", lambda tensors: tensors.update({"optimizer.1.step": torch.ones(4)})),
         ("'optimizer.99.step' is of nothing", lambda tensors: tensors.update({"optimizer.99.step": torch.tensor(1.0)})),
         ("is missing", lambda tensors: tensors.clear()),
+        ("'net.0.bias' holds numbers that are not finite", lambda tensors: tensors["net.0.bias"].fill_(torch.nan)),
     ],
 )
 def test_tensors_of_something_else_are_as_good_as_none(tmp_path, capsys, monkeypatch, said, change, sealed):

@@ -12,7 +12,7 @@ import pytest
 from defectlib.runtime import PACKAGE_ROOT
 
 CORE = {"errors", "reading", "runtime", "config", "store"}
-TORCH = {"checkpoint", "clock", "device", "shipping", "torchvision_shim", "weights"}
+TORCH = {"checkpoint", "clock", "device", "shipping", "torchvision_shim", "training", "weights"}
 SETTINGS = CORE | {"profiles"}
 NETWORKS = {"metrics", "detection", "data", "defectgen", "rivals", "segmentation", "click"}
 
@@ -25,12 +25,14 @@ ALLOWED: dict[str, set[str]] = {
     "runtime": {"errors"},
     "config": {"errors"},
     "store": {"errors", "reading", "runtime", "config"},
+    "pruning": {"errors", "store"},
     "profiles": {"errors", "reading", "runtime", "config", "data"},
     "torchvision_shim": set(),
     "device": {"errors", "runtime"},
-    "checkpoint": {"errors", "runtime"},
+    "checkpoint": {"errors", "runtime", "weights"},
     "clock": set(),
-    "weights": {"errors"},
+    "weights": {"errors", "store"},
+    "training": {"config", "runtime", "checkpoint", "weights"},
     "shipping": {"config", "store"},
     "metrics": {"errors", "runtime"},
     "detection": {"metrics"},
@@ -43,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "studies": SETTINGS | TORCH | NETWORKS,
     "publishing": SETTINGS,
     "cli_data": CORE | {"data"},
-    "cli_book": SETTINGS | {"studies", "publishing", "report"},
+    "cli_book": SETTINGS | {"pruning", "studies", "publishing", "report"},
     "cli_click": SETTINGS | TORCH | {"cli_book", "data", "click", "studies"},
     "cli": {"cli_book", "cli_click", "cli_data"} | SETTINGS | TORCH | NETWORKS | {"studies", "publishing"},
     "__main__": {"cli"},

@@ -14,11 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch.nn import functional
 
 from defectlib import runtime
-from defectlib.checkpoint import read_checkpoint, write_checkpoint
 from defectlib.click.crops import Box, around, place, square
 from defectlib.click.focal import CARD, SMALLEST, WEIGHTS, piece
 from defectlib.click.losses import boundary_loss, mask_loss
@@ -28,8 +26,9 @@ from defectlib.click.views import View, domains, draw_view
 from defectlib.config import ClickerTraining
 from defectlib.data.sample import Sample
 from defectlib.device import autocast, configure
-from defectlib.errors import UserError
 from defectlib.store import UNFINISHED, write_atomically
+from defectlib.training import make_steps
+from defectlib.weights import save_weights
 
 LOSSES = "losses.json"
 EARLIER_CLICKS = (0.5, 0.25, 0.15, 0.1)
@@ -48,7 +47,7 @@ def run(settings: ClickerTraining, inputs: Mapping[str, Path], out: Path) -> Non
     """The stage: writes the weights, the network's card and the loss curve into ``out``.
 
     Raises:
-        UserError: The data cannot be used, or the loss stopped being a number.
+        UserError: The data cannot be used, or the training diverged.
     """
     scenes = domains(settings)
     network, losses = fit(settings, scenes, out / UNFINISHED)
@@ -60,7 +59,7 @@ def run(settings: ClickerTraining, inputs: Mapping[str, Path], out: Path) -> Non
         "domains": [domain[0].product for domain in scenes],
         "images": sum(len(domain) for domain in scenes),
     }
-    write_atomically(out / WEIGHTS, save({name: value.contiguous() for name, value in network.state_dict().items()}))
+    save_weights(out / WEIGHTS, network.state_dict(), settings.lr)
     write_atomically(out / LOSSES, json.dumps(losses))
     write_atomically(out / CARD, json.dumps(card, indent=1))
 
@@ -79,25 +78,16 @@ def fit(
         The network in evaluation mode on the CPU, and its loss curve as [step, loss] pairs.
 
     Raises:
-        UserError: The loss stopped being a number.
+        UserError: The training diverged.
     """
     device = configure(settings.device)
     network = initial(settings).to(device)
     optimizer = optimizer_of(settings, network)
-    begin = {"step": 0, "losses": []}
-    progress = read_checkpoint(unfinished, network, optimizer, like=begin) or begin
-    start, losses = progress["step"], progress["losses"]
-    with runtime.progress(settings.steps, "training Defect-Click", initial=start) as bar:
-        for k in range(start, settings.steps):
-            loss = step(settings, scenes, network, optimizer, k)
-            if not math.isfinite(loss):
-                raise UserError(f"training diverged: the loss of step {k} is {loss}; set a lower lr")
-            if k % max(1, settings.steps // _LOSS_POINTS) == 0 or k == settings.steps - 1:
-                losses.append([k, round(loss, 6)])
-                bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-            bar.update()
-            if (k + 1) % settings.checkpoint_every == 0 and k + 1 < settings.steps:
-                write_checkpoint(unfinished, network, optimizer, {"step": k + 1, "losses": losses})
+
+    def make(k: int) -> float:
+        return step(settings, scenes, network, optimizer, k)
+
+    losses = make_steps(network, optimizer, settings, make, "Defect-Click", unfinished, _LOSS_POINTS)
     return network.cpu().eval(), losses
 
 

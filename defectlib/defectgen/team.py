@@ -21,7 +21,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from accelerate.utils.other import get_free_port
 from torch import nn
-from torch.multiprocessing import spawn
+from torch.multiprocessing import ProcessRaisedException, SimpleQueue, get_context, spawn
 
 from defectlib.errors import UserError
 
@@ -97,14 +97,30 @@ def run_together(count: int, device: torch.device, work: Callable[..., None], *a
     Args:
         device: Kind of device; on ``cuda`` each process has a GPU of its own.
         work: A function of a module, since a new process has to find it by name.
+
+    Raises:
+        UserError: There are fewer GPUs, or one of the processes raised it.
     """
     check_processes(device, count)
     threads = max(1, torch.get_num_threads() // count)
-    spawn(_member, (count, get_free_port(), device.type, threads, work, arguments), nprocs=count)
+    errors = get_context("spawn").SimpleQueue()
+    try:
+        spawn(_member, (count, get_free_port(), device.type, threads, errors, work, arguments), nprocs=count)
+    except ProcessRaisedException:
+        if errors.empty():
+            raise
+        raise UserError(errors.get()) from None
 
 
 def _member(
-    rank: int, count: int, port: int, device: str, threads: int, work: Callable[..., None], arguments: tuple
+    rank: int,
+    count: int,
+    port: int,
+    device: str,
+    threads: int,
+    errors: SimpleQueue,
+    work: Callable[..., None],
+    arguments: tuple,
 ) -> None:
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
     network = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": threads}
@@ -115,5 +131,8 @@ def _member(
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no")  # the training casts as its settings say
     try:
         work(Team(accelerator), *arguments)
+    except UserError as error:
+        errors.put(str(error))
+        raise
     finally:
         accelerator.end_training()

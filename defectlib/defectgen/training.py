@@ -31,6 +31,8 @@ from defectlib.defectgen.journal import NOTHING, Journal, keep
 from defectlib.defectgen.team import Team, launched_team, run_together
 from defectlib.device import autocast, compiled, configure, generator, upload
 from defectlib.store import UNFINISHED, write_atomically
+from defectlib.training import check_losses
+from defectlib.weights import check_finite, check_trained, readable
 
 WARMUP = 100  # steps at most over which the learning rate rises
 LOG_EVERY = 10  # steps between two points of the loss curve
@@ -44,14 +46,22 @@ def run(settings: DenoiserTraining, inputs: Mapping[str, Path], out: Path) -> No
     """
     samples = load_one_or_all(settings.data, settings.image)
     denoiser, losses = train(settings, samples, out / UNFINISHED)
+    check_trained(denoiser.state_dict(), settings.lr)
     denoiser.save_pretrained(out / "net")
     write_atomically(out / "losses.json", json.dumps(losses))
     keep(out / UNFINISHED, out)
 
 
 def load_denoiser(artifact: Path) -> Denoiser:
-    """The averaged weights of a finished training, in float32 and evaluation mode."""
-    return Denoiser.from_pretrained(artifact / "net", torch_dtype=torch.float32, use_safetensors=True).eval()
+    """The averaged weights of a finished training, in float32 and evaluation mode.
+
+    Raises:
+        UserError: A file is missing, cut short or of another network.
+    """
+    with readable(artifact, "denoiser"):
+        denoiser = Denoiser.from_pretrained(artifact / "net", torch_dtype=torch.float32, use_safetensors=True)
+        check_finite(denoiser.state_dict())
+    return denoiser.eval()
 
 
 @dataclass
@@ -68,7 +78,7 @@ class _State:
 
     def write(self, directory: Path) -> None:
         progress = {"step": self.step, "ema_step": self.ema.optimization_step, "losses": self.losses}
-        progress["running"] = [float(value) for value in self.running]
+        progress["running"] = self.running
         write_checkpoint(directory, self.denoiser, self.optimizer, progress, self.ema.shadow_params)
 
     def read(self, directory: Path) -> None:
@@ -89,7 +99,7 @@ def train(
         (interruptions left out).
 
     Raises:
-        UserError: The device, or as many of it as the settings ask for, is not there.
+        UserError: The device, or as many of it as the settings ask for, is not there; or the training diverged.
     """
     device = configure(settings.device)
     if settings.processes > 1:
@@ -126,19 +136,22 @@ def _train(team: Team, settings: DenoiserTraining, samples: tuple[Sample, ...], 
             state.running.append(_step(settings, state, batches, team))
             bar.update()
             last = state.step == settings.steps
-            if state.step % LOG_EVERY == 0 or last:
+            logs = state.step % LOG_EVERY == 0 or last
+            saves = team.size > 1 if last else state.step % settings.checkpoint_every == 0
+            if logs or saves:
                 # Read now and not at each step, so that the host prepares the next one while a GPU works on this.
-                loss = team.mean(sum(float(value) for value in state.running) / len(state.running))
+                state.running = [team.mean(float(value)) for value in state.running]
+                check_losses(state.running, state.step, settings.lr)
+            if logs:
+                loss = sum(state.running) / len(state.running)
                 seconds = round(time.monotonic() - clock, 1)
                 state.losses.append({"step": state.step, "loss": loss, "seconds": seconds})
                 bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
                 journal.log(state.step, loss, learning_rate(settings, state.step - 1))
                 state.running.clear()
             journal.sample(state.step, state.denoiser, state.ema, batches.shape)
-            if team.size > 1 if last else state.step % settings.checkpoint_every == 0:
-                state.running = [team.mean(float(value)) for value in state.running]
-                if team.writes:
-                    state.write(unfinished)
+            if saves and team.writes:
+                state.write(unfinished)
     return state
 
 

@@ -13,6 +13,7 @@ from defectlib.checkpoint import read_checkpoint, write_checkpoint
 from defectlib.config import RivalTraining
 from defectlib.device import autocast, generator
 from defectlib.errors import UserError
+from defectlib.training import check_losses
 
 LOG_EVERY = 10  # steps between two points of the loss curve
 BETAS = (0.5, 0.999)  # of Adam, in the code of both papers
@@ -65,6 +66,9 @@ def optimise(
 
     Returns:
         The loss curve: ``step``, and the means over the steps since the last point.
+
+    Raises:
+        UserError: The training diverged.
     """
     device = next(network.parameters()).device
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr, betas=BETAS, fused=True)
@@ -76,12 +80,18 @@ def optimise(
             with autocast(device, settings.dtype):
                 losses = step(optimizer, state["step"])
             state["step"] += 1
-            state["pending"].append({name: value.item() for name, value in losses.items()})
-            if state["step"] % LOG_EVERY == 0 or state["step"] == steps:
-                state["losses"].append({"step": state["step"], **_means(state["pending"])})
+            state["pending"].append(losses)
+            logs = state["step"] % LOG_EVERY == 0 or state["step"] == steps
+            saves = state["step"] % settings.checkpoint_every == 0
+            if logs or saves:
+                points = [{name: float(value) for name, value in point.items()} for point in state["pending"]]
+                check_losses([sum(point.values()) for point in points], state["step"], settings.lr)
+                state["pending"] = points
+            if logs:
+                state["losses"].append({"step": state["step"], **_means(points)})
                 state["pending"] = []
             bar.update()
-            if state["step"] % settings.checkpoint_every == 0:
+            if saves:
                 write_checkpoint(unfinished, network, optimizer, state)
     return state["losses"]
 

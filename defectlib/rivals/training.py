@@ -12,7 +12,6 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from defectlib.config import Data, RivalMethod, RivalTraining
@@ -21,6 +20,7 @@ from defectlib.data.loading import load_good, load_train
 from defectlib.data.sample import Sample
 from defectlib.errors import UserError
 from defectlib.store import UNFINISHED, write_atomically
+from defectlib.weights import read_weights, readable, save_weights
 
 WEIGHTS, CONFIG, LOSSES = "net.safetensors", "config.json", "losses.json"
 #: How the names of what samples begin in a module's state. The rest, critics and the way back, only trains.
@@ -40,8 +40,7 @@ def run(settings: RivalTraining, inputs: Mapping[str, Path], out: Path) -> None:
     x, good = trained_on(settings)
     module = method(settings.method).build(settings, x.shape[1], x.shape[-1])
     losses = method(settings.method).train(module, settings, x, good, out / UNFINISHED)
-    state = {name: value.cpu().contiguous() for name, value in _sampling(settings, module).items()}
-    save_file(state, out / WEIGHTS)
+    save_weights(out / WEIGHTS, _sampling(settings, module), settings.lr)
     write_atomically(out / CONFIG, json.dumps({"channels": x.shape[1], "size": x.shape[-1]}))
     write_atomically(out / LOSSES, json.dumps(losses))
 
@@ -77,16 +76,15 @@ def load_rival(settings: RivalTraining, artifact: Path) -> nn.Module:
     """What samples of a finished training, on the CPU in evaluation mode; what was rounded for shipping is float32.
 
     Raises:
-        UserError: The file holds other tensors than the settings call for.
+        UserError: A file is missing, cut short or of another network.
     """
-    config = json.loads((artifact / CONFIG).read_text())
-    module = method(settings.method).build(settings, config["channels"], config["size"])
-    state = load_file(artifact / WEIGHTS)
-    if _shapes(state) != _shapes(_sampling(settings, module)):
-        raise UserError(
-            f"{artifact / WEIGHTS}: not the weights of {settings.method}; remove {artifact} and train again"
-        )
-    module.load_state_dict(state, strict=False)  # copies into the module's own types
+    with readable(artifact, settings.method):
+        config = json.loads((artifact / CONFIG).read_text())
+        module = method(settings.method).build(settings, config["channels"], config["size"])
+        state = read_weights(artifact / WEIGHTS)
+        if _shapes(state) != _shapes(_sampling(settings, module)):
+            raise ValueError(f"{WEIGHTS} holds the weights of another network")
+        module.load_state_dict(state, strict=False)  # copies into the module's own types
     return module.eval()
 
 

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import nn
 from torch.nn import functional
 
@@ -26,11 +25,11 @@ from defectlib.data.sample import Sample
 from defectlib.device import autocast, configure, generator
 from defectlib.errors import unknown
 from defectlib.segmentation.evaluation import predict, summarise
-from defectlib.segmentation.loop import make_steps
 from defectlib.segmentation.models import parameter_count
 from defectlib.segmentation.unet import UNet
 from defectlib.store import UNFINISHED, write_atomically
-from defectlib.weights import load_weights, readable
+from defectlib.training import make_steps
+from defectlib.weights import load_weights, readable, save_weights
 
 LEAST_MIOU = 0.9
 """Mean IoU on unseen scenes, background included, below which an oracle judges nothing."""
@@ -106,7 +105,7 @@ def run(settings: OracleTraining, inputs: Mapping[str, Path], out: Path) -> None
     model.standardise(stack(unseen)[0])
     shape = {"width": settings.width, "levels": settings.levels, "parameters": parameter_count(model)}
     found = {"product": settings.product, "classes": list(classes), **shape, **score(model, unseen)}
-    write_atomically(out / WEIGHTS, save({name: value.contiguous() for name, value in model.state_dict().items()}))
+    save_weights(out / WEIGHTS, model.state_dict(), settings.lr)
     write_atomically(out / LOSSES, json.dumps(losses))
     write_atomically(out / SCORE, json.dumps(found, indent=1))
 
@@ -157,7 +156,7 @@ def fit(settings: OracleTraining, classes: tuple[str, ...], unfinished: Path) ->
         The model in evaluation mode on the CPU, and its loss curve as [step, loss] pairs.
 
     Raises:
-        UserError: The loss stopped being a number.
+        UserError: The training diverged.
     """
     device = configure(settings.device)
     images, masks = (tensor.to(device) for tensor in stack(paint(settings)))

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 
 from defectlib import runtime
 from defectlib.config import SegmenterTraining, Synthesis
@@ -30,11 +29,11 @@ from defectlib.device import autocast, compiled, configure, generator
 from defectlib.errors import UserError, shown
 from defectlib.reading import read_json
 from defectlib.segmentation.augment import augment, check_one_size
-from defectlib.segmentation.loop import LOSS_POINTS, make_steps
 from defectlib.segmentation.losses import class_weights, criterion
 from defectlib.segmentation.models import Segmenter, build, parameter_count, spec
 from defectlib.store import UNFINISHED, write_atomically
-from defectlib.weights import load_weights, readable
+from defectlib.training import LOSS_POINTS, make_steps
+from defectlib.weights import load_weights, readable, save_weights
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -51,7 +50,7 @@ def run(settings: SegmenterTraining, inputs: Mapping[str, Path], out: Path) -> N
         out: The artifact being made; checkpoints go below its ``unfinished/``.
 
     Raises:
-        UserError: The model or the data cannot be used, or the loss stopped being a number.
+        UserError: The model or the data cannot be used, or the training diverged.
     """
     spec(settings.model)
     real = loading.load_train(settings.data)
@@ -68,8 +67,7 @@ def run(settings: SegmenterTraining, inputs: Mapping[str, Path], out: Path) -> N
         "real": len(real),
         "synthetic": len(synthetic),
     }
-    weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
-    write_atomically(out / WEIGHTS, save(weights))
+    save_weights(out / WEIGHTS, model.state_dict(), settings.lr)
     write_atomically(out / LOSSES, json.dumps(losses))
     write_atomically(out / CARD, json.dumps(card, indent=1))
 
@@ -118,7 +116,7 @@ def fit(
         The model in evaluation mode on the CPU, and its loss curve as [step, loss] pairs.
 
     Raises:
-        UserError: The images differ in size and no crop is set, or the loss stopped being a number.
+        UserError: The images differ in size and no crop is set, or the training diverged.
     """
     device = configure(settings.device)
     pool = Pool(real, synthetic, device)

@@ -18,22 +18,23 @@ def build(settings: Stage, store: Store) -> Path | None:
     """The artifact of ``settings``, made together with what it needs; None in every process but the first.
 
     Raises:
-        UserError: Its nets are not trained by as many processes as there are.
+        UserError: Its nets are not trained by as many processes as there are, or cannot be trained; the first process
+            alone says so.
     """
     from defectlib.defectgen.team import launched_team
     from defectlib.defectgen.training import serve
 
     first = os.environ.get("RANK", "0") == "0"
+    if not first:
+        os.environ["DEFECTLIB_QUIET"] = "1"  # one progress bar is enough
     try:
         _check(settings)
+        team = launched_team(getattr(settings, "device", "cpu"))
+        artifact = store.build(settings, RUNNERS) if first else serve(team)
     except UserError:
         if first:
             raise
-        sys.exit(2)  # one process has said it
-    if not first:
-        os.environ["DEFECTLIB_QUIET"] = "1"  # one progress bar is enough
-    team = launched_team(getattr(settings, "device", "cpu"))
-    artifact = store.build(settings, RUNNERS) if first else serve(team)
+        sys.exit(2)
     if first:
         team.hear(None)
     team.accelerator.end_training()

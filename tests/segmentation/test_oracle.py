@@ -163,8 +163,6 @@ def test_what_cannot_be_trained(tmp_path):
         oracle.run(SETTINGS.model_copy(update={"product": "wahser"}), {}, tmp_path)
     with pytest.raises(UserError, match=r"^setting 'size' is 50 px, but the oracle needs a multiple of 8 px$"):
         OracleTraining(product="softgel", size=50, steps=1)
-    with pytest.raises(UserError, match=r"^training diverged: the loss of step \d is (nan|inf); set a lower lr$"):
-        oracle.fit(SETTINGS.model_copy(update={"lr": 1e30}), CLASSES, tmp_path)
 
 
 def test_a_damaged_oracle_is_one_line(store, tmp_path):

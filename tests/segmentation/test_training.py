@@ -105,8 +105,6 @@ def test_long_loss_curves_are_thinned(tmp_path, monkeypatch):
 def test_what_cannot_be_trained(tmp_path):
     with pytest.raises(UserError, match=r"^training images differ in size \(32x32, 48x48\): set crop$"):
         training.fit(settings(), squares(2), squares(1, side=48), CLASSES, tmp_path)
-    with pytest.raises(UserError, match=r"^training diverged: the loss of step \d is (nan|inf); set a lower lr$"):
-        training.fit(settings(lr=1e30), squares(2), (), CLASSES, tmp_path)
 
 
 # Parts --------------------------------------------------------------------------------------------------------------

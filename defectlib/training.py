@@ -1,9 +1,9 @@
-"""What trains baselines and oracles alike: a loop that resumes and keeps the loss curve."""
+"""What trainings share: the check that a loss is still a number, and a loop that resumes and keeps the loss curve."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -11,17 +11,34 @@ from torch import nn
 
 from defectlib import runtime
 from defectlib.checkpoint import read_checkpoint, write_checkpoint
-from defectlib.config import OracleTraining, SegmenterTraining
-from defectlib.errors import UserError
+from defectlib.config import ClickerTraining, OracleTraining, SegmenterTraining
+from defectlib.weights import diverged
 
 LOSS_POINTS = 200
 """About how many points of the loss curve are kept."""
 
 
+def check_losses(losses: Sequence[float], step: int, lr: float) -> None:
+    """Refuse to go on with losses that are NaN or infinite.
+
+    On a GPU, reading a loss waits for it: call this where losses are read anyway, for the curve or a checkpoint.
+
+    Args:
+        losses: Of the latest steps, up to ``step``, counted from 1.
+        lr: The learning rate that the settings ask for.
+
+    Raises:
+        UserError: One is not finite.
+    """
+    for k, loss in enumerate(losses, start=step - len(losses) + 1):
+        if not math.isfinite(loss):
+            raise diverged(f"the loss of step {k} is {loss}", lr)
+
+
 def make_steps(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    settings: SegmenterTraining | OracleTraining,
+    settings: SegmenterTraining | OracleTraining | ClickerTraining,
     step: Callable[[int], float],
     what: str,
     unfinished: Path,
@@ -38,7 +55,7 @@ def make_steps(
         The loss curve as [step, loss] pairs.
 
     Raises:
-        UserError: The loss stopped being a number.
+        UserError: The loss is not finite.
     """
     begin = {"step": 0, "losses": []}
     progress = read_checkpoint(unfinished, model, optimizer, like=begin) or begin
@@ -47,8 +64,7 @@ def make_steps(
     with runtime.progress(settings.steps, f"training {what}", initial=start) as bar:
         for k in range(start, settings.steps):
             value = step(k)
-            if not math.isfinite(value):
-                raise UserError(f"training diverged: the loss of step {k} is {value}; set a lower lr")
+            check_losses([value], k + 1, settings.lr)
             if k % every == 0 or k == settings.steps - 1:
                 losses.append([k, round(value, 6)])
                 bar.set_postfix(loss=f"{value:.4f}", refresh=False)
