@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -117,6 +118,29 @@ def build_command(
         print(artifact)
 
 
+def store_command(
+    prune: Annotated[bool, typer.Option("--prune", help="Remove what nothing will ask for again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what --prune would remove.")] = False,
+    days: Annotated[
+        float, typer.Option(min=0, help="What an interrupted run wrote to within so many days is kept.")
+    ] = 7,
+) -> None:
+    """Say what the store holds that nothing will ask for again, or remove it, and how much that frees.
+
+    Example: defectlib store --prune --dry-run
+    """
+    from defectlib import pruning
+    from defectlib.store import default_root
+
+    root, dry_run = default_root(), dry_run or not prune
+    leftovers = pruning.prune(root, days, dry_run=dry_run)
+    for found in leftovers:
+        then = "; kept, the same command goes on with it" if found.kept else ""
+        print(f"{found.size / 1e6:10,.1f} MB  {found.path.relative_to(root)}: {found.why}{then}")
+    freed = sum(found.size for found in leftovers if not found.kept)
+    print(f"{root}: {freed / 1e6:,.1f} MB {'would be freed by --prune' if dry_run else 'freed'}")
+
+
 def record_command(
     source: Notebook,
     pairs: Pairs = None,
@@ -150,10 +174,9 @@ def publish_command(
     Example: defectlib publish build/notebooks/cpu/*.ipynb
     """
     from defectlib.publishing import staging
-    from defectlib.publishing.lock import alone
     from defectlib.studies import plans
 
-    with alone(BUILD / "publish.lock", "book: another process builds its pages in this checkout; waiting for it"):
+    with _alone():
         staging.stage(sources, STAGE, plans.plan)
         print(f"book: building the pages of {len(sources)} notebooks and the chapters", file=sys.stderr)
         staging.build_html(STAGE, CONFIG, PAGES, BUILD / "book.log")
@@ -169,7 +192,8 @@ def pdf_command(
     """
     from defectlib.publishing.pdf import build_pdf
 
-    print(build_pdf(STAGE, CONFIG, out, BUILD / "pdf.log"))
+    with _alone():
+        print(build_pdf(STAGE, CONFIG, out, BUILD / "pdf.log"))
 
 
 def archive_command(
@@ -182,7 +206,8 @@ def archive_command(
     """
     from defectlib.publishing.archive import write_archive
 
-    print(out, write_archive(PAGES, out), sep="\n")
+    with _alone():
+        print(out, write_archive(PAGES, out), sep="\n")
 
 
 #: By their names, for the command line to take up.
@@ -191,6 +216,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "refresh-notebooks": refresh_notebooks_command,
     "plan": plan_command,
     "build": build_command,
+    "store": store_command,
     "record": record_command,
     "publish": publish_command,
     "pdf": pdf_command,
@@ -204,6 +230,13 @@ def built(stage: Stage) -> Path:
     from defectlib.studies.stages import RUNNERS
 
     return Store().build(stage, RUNNERS)
+
+
+def _alone() -> AbstractContextManager[None]:
+    """While no other process builds, prints or packs the book of this checkout."""
+    from defectlib.store import locked
+
+    return locked(BUILD / "publish.lock", "book: another process builds its pages in this checkout; waiting for it")
 
 
 def _checked(source: Path, pairs: list[str] | None, document: str) -> dict[str, Any]:

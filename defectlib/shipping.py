@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from defectlib.config import Stage
-from defectlib.store import SHIPPED, digests, read_provenance, write_atomically, write_provenance
+from defectlib.store import SHIPPED, digests, read_provenance, unfinished_name, write_atomically, write_provenance
 
 
 def ship(settings: Stage, artifact: Path, shelf: Path = SHIPPED) -> Path:
@@ -22,17 +22,19 @@ def ship(settings: Stage, artifact: Path, shelf: Path = SHIPPED) -> Path:
     target = shelf / settings.stage / settings.key(any_machine=True)
     if artifact == target:
         return target
-    partial = target.with_name(f".{target.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(artifact, partial)
-    for weights in partial.rglob("*.safetensors"):
-        _round(weights)
-    for config in partial.rglob("config.json"):
-        _forget_where_it_came_from(config)
-    record = read_provenance(artifact) | {"shipped_as": "float16", "files": digests(partial)}
-    write_provenance(partial, record)
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
+    partial = unfinished_name(target)
+    try:
+        shutil.copytree(artifact, partial)
+        for weights in partial.rglob("*.safetensors"):
+            _round(weights)
+        for config in partial.rglob("config.json"):
+            _forget_where_it_came_from(config)
+        record = read_provenance(artifact) | {"shipped_as": "float16", "files": digests(partial)}
+        write_provenance(partial, record)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return target
 
 

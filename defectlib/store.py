@@ -5,7 +5,7 @@ Layout below the root::
     STAGE/KEY/            a finished artifact: its files and provenance.json
     work/STAGE-KEY/       one being made; what it keeps under unfinished/ (checkpoints) lets it go on after a kill
     locks/STAGE-KEY.lock  held by the process that works on it
-    broken/STAGE-KEY-N/   one whose files no longer match its provenance, moved aside
+    broken/STAGE-KEY-…/   one whose files no longer match its provenance, moved aside
 
 ``provenance.json`` is written last, so a directory without it is never read as an artifact. It holds the digest of
 every file and of itself: what changed since is not served, and is made again.
@@ -18,6 +18,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from defectlib import runtime
 from defectlib.config import STAGES, Stage, parse
@@ -38,6 +39,9 @@ PROVENANCE = "provenance.json"
 SEAL = "sha256"  # of the rest of the provenance, under this name in it
 UNFINISHED = "unfinished"
 SHIPPED = runtime.PACKAGE_ROOT / "pretrained"
+
+#: What a disk without file locks, such as some that are shared over a network, answers to a request for one.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 logger = logging.getLogger(__name__)
 
@@ -86,13 +90,13 @@ class Store:
         goes on from what it left under ``unfinished/``. A damaged artifact is moved aside.
 
         Raises:
-            UserError: The store cannot be written to.
+            UserError: The store cannot be written to, or its disk has no file locks.
         """
         if found := self.find(settings):
             return found
         inputs = {name: self.build(stage, runners) for name, stage in settings.inputs().items()}
         name = f"{settings.stage}-{settings.key()}"
-        with _locked(_made(self.root / "locks") / f"{name}.lock"):
+        with locked(self.root / "locks" / f"{name}.lock", f"{name}: another process is at work on it; waiting for it"):
             if found := self.find(settings):
                 return found
             self._set_aside(self._place(settings))
@@ -127,8 +131,7 @@ class Store:
         if not artifact.is_dir():
             return
         fault = _damage(artifact)
-        broken = _made(self.root / "broken")
-        target = broken / f"{artifact.parent.name}-{artifact.name}-{sum(1 for _ in broken.iterdir())}"
+        target = _made(self.root / "broken") / f"{artifact.parent.name}-{artifact.name}-{secrets.token_hex(4)}"
         artifact.rename(target)
         logger.warning("%s: %s; moved to %s and made again", artifact, fault, target)
 
@@ -229,9 +232,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 def _write_parts(path: Path, *parts: bytes) -> None:
     if path.exists() and not path.is_file():  # a rename would put a file in the place of a device
         raise UserError(f"{path}: is a folder or a special file; name another place")
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = unfinished_name(path)
     try:
-        with partial.open("wb") as file:
+        with partial.open("xb") as file:
             for part in parts:
                 file.write(part)
             file.flush()
@@ -239,6 +242,42 @@ def _write_parts(path: Path, *parts: bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def unfinished_name(path: Path) -> Path:
+    """Where to write what shall become ``path``: a hidden place beside it, of no other process on any machine."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A new folder to fill, which becomes ``folder`` when the block ends; where the block fails, nothing is left.
+
+    Raises:
+        UserError: See :func:`check_room`; another process may have been sooner.
+    """
+    check_room(folder)
+    partial = unfinished_name(folder)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        try:
+            partial.rename(folder)  # in the place of an empty one, too
+        except OSError:
+            check_room(folder)
+            raise
+    except shutil.Error as error:  # holds a line for every file; the first says what is the matter
+        raise OSError(error.args[0][0][2]) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_room(folder: Path) -> None:
+    """Refuse a new folder where something is already, by a UserError."""
+    if folder.is_symlink():  # it would have to make room for what is written
+        raise UserError(f"{folder}: is a link; name a folder that is none")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: is there already and not empty; name another folder or remove it")
 
 
 def _sha256(path: Path) -> str:
@@ -271,11 +310,23 @@ def _made(directory: Path) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path``; it is free again when this process ends, however it ends."""
-    lock = FileLock(path)
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold the lock file ``path``; it is free again when this process ends, however it ends.
+
+    Args:
+        path: Its folder is made.
+        busy: What is said while another process is waited for.
+
+    Raises:
+        UserError: It cannot be written, or its disk has no file locks.
+    """
+    lock = FileLock(_made(path.parent) / path.name, fallback_to_soft=False)
     try:
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            runtime.say(busy)
+            lock.acquire()
     except OSError as error:
         _refused(path.parent, error)
     try:
@@ -287,6 +338,9 @@ def _locked(path: Path) -> Iterator[None]:
 def _refused(directory: Path, error: OSError) -> NoReturn:
     if error.errno == errno.ENOSPC:  # another folder on the same disk would not help
         raise error
+    if error.errno in _NO_LOCKS:
+        reason = f"the disk of {directory} has no file locks ({error.strerror})"
+        raise UserError(f"{reason}; set DEFECTLIB_STORE to a folder on a local disk") from error
     reason = f"cannot write to {directory} ({error.strerror})"
     raise UserError(f"{reason}; set DEFECTLIB_STORE to a folder you own") from error
 

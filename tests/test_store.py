@@ -1,9 +1,14 @@
 """Artifacts: built once, found again, never half, resumed after a kill, mended when damaged."""
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
+import shutil
 import signal
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,18 +16,23 @@ import pytest
 
 from defectlib.config import DenoiserTraining as Training
 from defectlib.config import EmbeddedData, Fidelity, LargeNet, SmallNet, Synthesis
+from defectlib.data import procedural
+from defectlib.data.folder import write_dataset
 from defectlib.errors import UserError
 from defectlib.store import (
     PROVENANCE,
     SEAL,
     UNFINISHED,
     Store,
+    digests,
+    locked,
     read_provenance,
     read_sealed,
     settings_of,
     write_atomically,
     write_sealed,
 )
+from defectlib.studies.export import copy_dataset
 from tests.filesystems import read_only
 
 DATA = EmbeddedData(product="softgel")
@@ -95,6 +105,9 @@ def test_a_run_that_was_not_cut_off_is_not_called_resumed(store):
     assert read_provenance(store.build(LARGE, {"denoiser": keeps_checkpoints}))["resumed"] is False
 
 
+context = multiprocessing.get_context("fork")
+
+
 def _slow(settings, inputs, out):
     log = out.parents[1] / "runs.log"
     with log.open("a") as file:
@@ -109,7 +122,6 @@ def _build(root):
 
 def _together(target, *arguments):
     """The exit statuses of six processes that do the same at once."""
-    context = multiprocessing.get_context("fork")
     workers = [context.Process(target=target, args=arguments) for _ in range(6)]
     for worker in workers:
         worker.start()
@@ -124,7 +136,6 @@ def test_of_many_processes_one_works(store):
 
 
 def test_after_kill_9_the_lock_is_free_and_nothing_half_is_served(store):
-    context = multiprocessing.get_context("fork")
     worker = context.Process(target=_build, args=(store.root,))
     worker.start()
     log = store.root / "runs.log"
@@ -134,6 +145,41 @@ def test_after_kill_9_the_lock_is_free_and_nothing_half_is_served(store):
     worker.join(30)
     assert store.find(LARGE) is None
     assert (store.build(LARGE, {"denoiser": _slow}) / "weights.txt").read_text() == "done"
+
+
+def _hold(lock, held, end):
+    with locked(lock, "busy"):
+        held.set()
+        end.wait(30)
+
+
+def test_a_process_that_waits_says_once_what_it_waits_for(store, capsys, monkeypatch):
+    monkeypatch.delenv("DEFECTLIB_QUIET", raising=False)
+    held, end = context.Event(), context.Event()
+    lock = store.root / "locks" / f"denoiser-{LARGE.key()}.lock"
+    holder = context.Process(target=_hold, args=(lock, held, end))
+    holder.start()
+    assert held.wait(30)
+    building = threading.Thread(target=store.build, args=(LARGE, RUNNERS))
+    building.start()
+    building.join(0.3)
+    assert building.is_alive()
+    end.set()
+    building.join(30)
+    holder.join(30)
+    assert store.find(LARGE)
+    assert capsys.readouterr().err == f"denoiser-{LARGE.key()}: another process is at work on it; waiting for it\n"
+
+
+@pytest.mark.parametrize("code", ["ENOLCK", "EOPNOTSUPP", "ENOSYS"])
+def test_a_disk_without_locks_is_told_with_advice_that_fits(store, monkeypatch, code):
+    def no_locks(file, operation):
+        raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(UserError, match=r"has no file locks .* set DEFECTLIB_STORE to a folder on a local disk$"):
+        store.build(LARGE, RUNNERS)
+    assert store.find(LARGE) is None
 
 
 def damaged(file, damage):
@@ -156,6 +202,16 @@ def test_a_damaged_artifact_is_set_aside_and_made_again(store, name, damage, cap
     assert (fresh.build(LARGE, RUNNERS) / "net" / "weights.txt").read_text() == "denoiser "
     assert "made again" in caplog.text
     assert len(list((store.root / "broken").iterdir())) == 1
+
+
+def test_what_was_set_aside_may_be_removed_by_hand(store):
+    for settings, again in ((LARGE, False), (SMALL, True), (SMALL, False), (LARGE, False)):
+        if again:
+            shutil.rmtree(next((store.root / "broken").iterdir()))
+        damaged(store.build(settings, RUNNERS) / "net" / "weights.txt", "flip")
+        store = Store(store.root, None)
+        assert store.build(settings, RUNNERS) == store.find(settings)
+    assert len(list((store.root / "broken").iterdir())) == 3
 
 
 @pytest.mark.parametrize("content", ["", "[]", "7", "[" * 100_000], ids=["nothing", "list", "number", "too deep"])
@@ -261,6 +317,39 @@ def test_atomic_writing_leaves_the_old_content_or_the_new(tmp_path):
     write_atomically(path, json.dumps([1]))
     assert path.read_text() == "[1]"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+WRITERS = {
+    "a file": lambda out: write_atomically(out, b"x" * 3_000_000),
+    "a dataset": lambda out: write_dataset(out, (procedural.sample("washer", "train", i, size=32) for i in range(6))),
+    "an export": lambda out: copy_dataset(out.parent / "pairs", out, {"report.json": "{}"}),
+}
+
+
+def _write(kind, root, rounds, start):
+    os.getpid = lambda: 7  # as in containers that share a disk
+    statuses = set()
+    for number in range(rounds):
+        start.wait(60)
+        try:
+            WRITERS[kind](root / str(number))
+            statuses.add(0)
+        except UserError as error:
+            statuses.add(2 if "is there already and not empty" in str(error) else 3)
+    sys.exit(max(statuses))
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_processes_that_write_the_same_at_once_leave_it_whole_and_nothing_else(tmp_path, kind):
+    write_dataset(tmp_path / "pairs", [procedural.sample("softgel", "train", i, size=32) for i in range(20)])
+    WRITERS[kind](tmp_path / "alone")
+    rounds = 8
+    assert set(_together(_write, kind, tmp_path, rounds, context.Barrier(6))) <= {0, 2}
+    whole = digests(tmp_path / "alone") if kind != "a file" else (tmp_path / "alone").read_bytes()
+    for number in range(rounds):
+        out = tmp_path / str(number)
+        assert (digests(out) if kind != "a file" else out.read_bytes()) == whole
+    assert {path.name for path in tmp_path.iterdir()} == {"pairs", "alone", *map(str, range(rounds))}
 
 
 def test_what_is_no_plain_file_is_not_written_over(tmp_path):

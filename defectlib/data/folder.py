@@ -19,8 +19,6 @@ import csv
 import errno
 import io
 import json
-import os
-import shutil
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +33,7 @@ from defectlib.data.listing import IMAGE_SUFFIXES, key_fault, list_files, single
 from defectlib.data.pixels import MAX_CLASSES, read_image, read_mask, size_fault
 from defectlib.data.sample import Sample
 from defectlib.errors import UserError, UserErrors, shown
+from defectlib.store import whole_folder
 
 #: What 0 means in a mask.
 BACKGROUND = "background"
@@ -306,26 +305,18 @@ def write_dataset(
         UserError: ``root`` is there and not empty, or cannot be written.
         ValueError: There are no samples, two have one key, or they differ in classes or product.
     """
-    root = Path(root)
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UserError(f"{root}: is there already and not an empty folder; name another or remove it")
-    work = root.with_name(f".{root.name}.{os.getpid()}")
     try:
-        for folder in ("images", "masks"):
-            (work / folder).mkdir(parents=True)
-        _write_into(work, samples, provenance or {})
-        for name, values in (beside or {}).items():
-            (work / name).parent.mkdir(exist_ok=True)
-            _write_json(work / name, values)
-        if root.exists():
-            root.rmdir()
-        work.rename(root)
+        with whole_folder(Path(root)) as work:
+            for folder in ("images", "masks"):
+                (work / folder).mkdir()
+            _write_into(work, samples, provenance or {})
+            for name, values in (beside or {}).items():
+                (work / name).parent.mkdir(exist_ok=True)
+                _write_json(work / name, values)
     except OSError as error:
         if error.errno == errno.ENOSPC:  # another folder on the same disk would not help
             raise
         raise UserError(f"{root}: cannot be written ({error.strerror or error}); name a folder you own") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _write_into(work: Path, samples: Iterable[Sample], provenance: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ from defectlib.config import Stage
 from defectlib.errors import UserError
 from defectlib.profiles import load_profile
 from defectlib.publishing import notebooks
-from defectlib.store import PROVENANCE, Store, settings_of
+from defectlib.store import PROVENANCE, Store, settings_of, unfinished_name
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _write(path: Path, text: str) -> None:
 
     A plan of two thousand jobs would wait half a minute for the disk.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = unfinished_name(path)
     partial.write_text(text)
     partial.replace(path)
 

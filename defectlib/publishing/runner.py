@@ -7,9 +7,8 @@ only when every cell has run.
 
 from __future__ import annotations
 
-import glob
-import os
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from papermill.exceptions import PapermillExecutionError
 from defectlib import runtime
 from defectlib.errors import UserError
 from defectlib.publishing import PublishingError, notebooks, parameters
+from defectlib.store import write_atomically
 
 ENGINE = "defectlib"
 
@@ -40,23 +40,23 @@ def run_notebook(source: Path, target: Path, values: Mapping[str, Any]) -> None:
     declared = parameters.declared(source)
     parameters.check(source.name, values, declared)
     _check_target(source, target)
-    partial, failed = _partial(target), target.with_suffix(".failed.ipynb")
+    failed = target.with_suffix(".failed.ipynb")
     started = time.monotonic()
-    try:
-        _execute(source, partial, values)
-        executed = notebooks.read(partial)
-        if fault := notebooks.fault(executed):
-            raise PublishingError(fault)
-        _hide_injected_cell(executed)
-        resolved = {name: parameter.default for name, parameter in declared.items()} | dict(values)
-        executed.metadata[notebooks.RECORD] = _record(source, resolved, time.monotonic() - started)
-        notebooks.write(executed, target)
-        failed.unlink(missing_ok=True)
-    except (PapermillExecutionError, CellTimeoutError, DeadKernelError, PublishingError) as error:
-        partial.replace(failed)
-        raise _explained(source, failed, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        partial = Path(folder) / target.name
+        try:
+            _execute(source, partial, values)
+            executed = notebooks.read(partial)
+            if fault := notebooks.fault(executed):
+                raise PublishingError(fault)
+        except (PapermillExecutionError, CellTimeoutError, DeadKernelError, PublishingError) as error:
+            write_atomically(failed, partial.read_bytes())
+            raise _explained(source, failed, error) from error
+    _hide_injected_cell(executed)
+    resolved = {name: parameter.default for name, parameter in declared.items()} | dict(values)
+    executed.metadata[notebooks.RECORD] = _record(source, resolved, time.monotonic() - started)
+    notebooks.write(executed, target)
+    failed.unlink(missing_ok=True)
 
 
 # Execution ----------------------------------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ class ProgressEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man: NotebookExecutionManager, kernel_name: str, **options: Any) -> None:
         """Execute the cells, announcing each."""
-        name = Path(nb_man.output_path).name.rsplit(".", 3)[0]
+        name = Path(nb_man.output_path).stem
         code = notebooks.code_cells(nb_man.nb)
         cell_start = nb_man.cell_start
 
@@ -135,28 +135,6 @@ def _explained(source: Path, failed: Path, error: Exception) -> Exception:
     else:
         reason = str(error)
     return PublishingError(f"{source}: {reason}; its traceback is in {failed}")
-
-
-def _partial(target: Path) -> Path:
-    """Where this process executes the notebook; what killed ones left is removed.
-
-    After a kill of the workflow its runs may live on: two must not write one file.
-    """
-    for left in target.parent.glob(f"{glob.escape(target.stem)}.*.partial.ipynb"):
-        process = left.name.rsplit(".", 3)[1]
-        if process.isdigit() and not _alive(int(process)):
-            left.unlink(missing_ok=True)
-    return target.with_suffix(f".{os.getpid()}.partial.ipynb")
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _check_target(source: Path, target: Path) -> None:

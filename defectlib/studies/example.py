@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 from PIL import Image
 from scipy import ndimage
 
@@ -24,7 +23,7 @@ from defectlib.data import procedural
 from defectlib.data.folder import read_dataset
 from defectlib.data.sample import Sample
 from defectlib.profiles import Profile, load_profile
-from defectlib.store import Store, write_atomically
+from defectlib.store import Store, locked, write_atomically
 
 if TYPE_CHECKING:
     from defectlib.click.clicks import Clicker
@@ -45,8 +44,7 @@ def example_folder(profile: Profile) -> Path:
     root = Store().root / "examples" / f"{PRODUCT}-clicked-v{procedural.VERSION}-{side}px-{count}"
     if root.exists():
         return root
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(root.with_name(f"{root.name}.lock")):
+    with locked(root.with_name(f"{root.name}.lock"), f"{root}: another process labels it; waiting for it"):
         if not root.exists():
             # A run that was cut off goes on in the same folder, as an annotator does.
             work = root.with_name(f"{root.name}.unfinished")

@@ -14,9 +14,8 @@ from defectlib.data import folder
 from defectlib.data.hub import write_hub
 from defectlib.data.sample import Sample
 from defectlib.errors import UserError
-from defectlib.store import PROVENANCE, digests, read_provenance, write_atomically
+from defectlib.store import PROVENANCE, digests, read_provenance, whole_folder, write_atomically
 from defectlib.studies.card import card
-from defectlib.studies.export import whole_folder
 from defectlib.studies.study import Study
 
 #: Pairs per product: the paper's release has 1,920 in 20 sets.

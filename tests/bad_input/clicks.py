@@ -293,8 +293,8 @@ for _name, _says in {
 }.items():
     replayed(f"of {_name[:20]!r}", _says, nothing, _name, "out", several=True)
 for _name, _out, _says in (
-    ("not empty", "work/photos", "is there already and not an empty folder"),
-    ("the labelled one", "work/labelled", "is there already and not an empty folder"),
+    ("not empty", "work/photos", "is there already and not empty"),
+    ("the labelled one", "work/labelled", "is there already and not empty"),
     ("a device", "/dev/null", "is there already and not"),
     ("below a file", "work/photos/a.png/out", "no such folder|directory|cannot be written"),
     ("where nothing can be", "/proc/nowhere/out", "cannot be written"),

@@ -234,4 +234,4 @@ def test_recorded_clicks_are_replayed_by_a_command(monkeypatch, capsys, ears, to
     assert verify(tmp_path / "anew").faults == ()
     status, _, err = run(monkeypatch, capsys, "replay-clicks", labelled, anew, "--method", "flood fill")
     assert status == 2
-    assert "is there already and not an empty folder" in err
+    assert "is there already and not empty" in err

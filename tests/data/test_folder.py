@@ -70,7 +70,7 @@ def sample(key="a", classes=CLASSES, product="part"):
 
 def test_a_folder_that_holds_something_is_not_overwritten(root):
     before = sorted(root.rglob("*"))
-    assert message(folder.write_dataset, root, [sample()]).startswith(f"{root}: is there already and not an empty")
+    assert message(folder.write_dataset, root, [sample()]).startswith(f"{root}: is there already and not empty")
     assert sorted(root.rglob("*")) == before
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -139,14 +138,3 @@ def test_fault_names_the_cell_that_never_ran():
     notebook.cells[0].execution_count = 1
     assert notebooks.fault(notebook) is None
     assert json.loads(nbformat.writes(notebook))["nbformat"] == 4
-
-
-def test_what_killed_runs_left_is_removed_and_what_others_work_on_is_not(written, tmp_path):
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    left, others, own = (tmp_path / f"[o]ut.{name}.partial.ipynb" for name in (ended.pid, os.getppid(), "mine"))
-    for path in (left, others, own):
-        path.write_text("half")
-    run_notebook(written("1"), tmp_path / "[o]ut.ipynb", {})
-    assert (left.exists(), others.exists(), own.exists()) == (False, True, True)
-    assert (tmp_path / "[o]ut.ipynb").exists()
