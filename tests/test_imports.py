@@ -17,8 +17,8 @@ SETTINGS = CORE | {"profiles"}
 NETWORKS = {"metrics", "detection", "data", "defectgen", "rivals", "segmentation", "click"}
 
 #: What each module or subpackage of defectlib may import of the others. `data` sits on the core, `defectgen` and
-#: `segmentation` beside each other on `data`, `rivals` on `defectgen`, `studies` on all of them, `report` on the core
-#: and `data` alone.
+#: `segmentation` beside each other on `data`, `rivals` on `defectgen`, `report` on the core and `data` alone, `studies`
+#: on all of them.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "reading": {"errors"},
@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "segmentation": CORE | TORCH | {"data", "metrics", "detection"},
     "click": CORE | TORCH | {"data", "metrics"},
     "report": CORE | {"data"},
-    "studies": SETTINGS | TORCH | NETWORKS,
+    "studies": SETTINGS | TORCH | NETWORKS | {"report"},
     "publishing": SETTINGS,
     "cli_data": CORE | {"data"},
     "cli_book": SETTINGS | {"pruning", "studies", "publishing", "report"},

@@ -226,9 +226,10 @@ def minutes(settings: Stage) -> int:
 
 
 def source_digest() -> str:
-    """SHA-256 over the package's own code and tables and the book's numbers of record: what notebooks depend on."""
+    """SHA-256 over the package, the claims and the numbers of record: what notebooks depend on."""
     files = [*runtime.PACKAGE_ROOT.rglob("*.py"), *runtime.PACKAGE_ROOT.glob("report/*.json")]
-    files += (runtime.REPOSITORY / "book" / "reference").rglob("*.json")
+    book = runtime.REPOSITORY / "book"
+    files += [book / "claims.yaml", *(book / "reference").rglob("*.json")]
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(f"{path.relative_to(runtime.REPOSITORY)}\n".encode())

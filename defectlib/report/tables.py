@@ -54,6 +54,7 @@ class Table:
         notes: Sentences printed beneath.
         labels: How many columns, from the left, name the row.
         values: The same to be downloaded, numbers not rounded; the cells as shown if None.
+        css: Class of the table in the book.
     """
 
     frame: pd.DataFrame
@@ -62,6 +63,7 @@ class Table:
     notes: tuple[str, ...] = ()
     labels: int = 1
     values: pd.DataFrame | None = None
+    css: str = ""
 
     def markdown(self) -> str:
         """MyST: a ``table`` directive, then the notes."""
@@ -69,7 +71,8 @@ class Table:
         cells = self.frame.map(lambda text: text.replace("|", "\\|"))
         # Else the numbers would be parsed and lose their last zeros.
         body = cells.to_markdown(index=False, disable_numparse=True, colalign=align)
-        return "\n\n".join([f"```{{table}} {self.caption}\n:name: {self.name}\n\n{body}\n```", *self.notes])
+        css = f"\n:class: {self.css}" if self.css else ""
+        return "\n\n".join([f"```{{table}} {self.caption}\n:name: {self.name}{css}\n\n{body}\n```", *self.notes])
 
     def html(self) -> str:
         """The same for Jupyter, which knows no directives; its tables have no numbers."""

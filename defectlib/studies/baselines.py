@@ -203,36 +203,3 @@ def _varied(samples: tuple[Sample, ...], count: int) -> list[int]:
             fresh.append(i)
     rest = [i for i in range(len(samples)) if i not in fresh]
     return sorted((fresh + rest)[:count])
-
-
-# What it means ------------------------------------------------------------------------------------------------------
-
-
-def means(table: pd.DataFrame) -> pd.Series:
-    """Mean mIoU of each model over products, of those models alone that were run on all of them."""
-    return table["miou"].unstack("model").mean(axis=0, skipna=False)
-
-
-def winners(table: pd.DataFrame) -> dict[str, str]:
-    """The model with the greatest mIoU on each product."""
-    found = table["miou"].dropna()
-    return {product: cells.idxmax()[1] for product, cells in found.groupby(level="product", sort=False)}
-
-
-def claims(table: pd.DataFrame) -> list[str]:
-    """Sentences on what §4.2 says of its own Table 3: that no model wins everywhere, and that DL is the robust one."""
-    best = winners(table)
-    named = ", ".join(f"{model} on {product}" for product, model in best.items())
-    many = len(set(best.values())) > 1
-    sentences = [f"{'No model wins on every product' if many else 'One model wins on every product'}: {named}."]
-    mean = means(table).dropna()
-    if len(mean) > 1:
-        order = mean.sort_values(ascending=False)
-        worst = table["miou"].unstack("model")[mean.index].rank(axis=1, ascending=False).max()
-        robust = worst.idxmin()
-        sentences.append(
-            f"The best mean over products is that of {order.index[0]} ({100 * order.iloc[0]:.1f} %), before "
-            f"{order.index[1]} ({100 * order.iloc[1]:.1f} %); the model whose worst rank is best is {robust} "
-            f"(rank {worst[robust]:.0f} of {len(mean)} at worst)."
-        )
-    return sentences

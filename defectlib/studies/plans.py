@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from defectlib.config import Stage, T, known_model, parse
@@ -20,7 +21,6 @@ from defectlib.studies.own import OwnDefects, own_defects, take_up
 from defectlib.studies.receptive_field import Fields
 from defectlib.studies.released import ReleasedCode
 from defectlib.studies.rivals import Rivals
-from defectlib.studies.scoreboard import Scoreboard
 from defectlib.studies.speed import Speed
 from defectlib.studies.study import Study
 from defectlib.studies.synthetic_boost import SyntheticBoost
@@ -167,10 +167,21 @@ def clicks(
     return Clicks(load_profile(profile), product=known_product(product), other=tiles_folder(other), whole=whole)
 
 
+@dataclass(frozen=True)
+class Scoreboard(Study):
+    """All other notebooks' studies, None for those that build nothing; it reads what they made and makes nothing."""
+
+    chapters: Mapping[str, Study | None] = field(kw_only=True)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """All that they read: the workflow makes it before."""
+        return tuple(dict.fromkeys(stage for study in self.chapters.values() if study for stage in study.stages()))
+
+
 def scoreboard(profile: str = "smoke", **_: Any) -> Scoreboard:
     """What became of each claim, over all other notebooks."""
-    others = {name: study for name, study in STUDIES.items() if study not in (None, scoreboard)}
-    return Scoreboard(load_profile(profile), chapters={name: study(profile=profile) for name, study in others.items()})
+    chapters = {name: study and study(profile=profile) for name, study in STUDIES.items() if study is not scoreboard}
+    return Scoreboard(load_profile(profile), chapters=chapters)
 
 
 #: Notebook → its study; None for a notebook that builds nothing.

@@ -214,10 +214,6 @@ class Rivals(Study):
         path = pd.DataFrame([{"u": u, **rows.pop(name), **real} for name, u in ends.items()])
         return path, pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
 
-    def claims(self) -> list[tuple[str, str]]:
-        """What the paper says of each method (§4.3), and what was measured here, with the numbers it is read from."""
-        return claims({method: self.measures(method) for method in self.synthetic}, self.judged(OURS))
-
     def reductions(self) -> dict[str, pd.DataFrame]:
         """For each rival what its paper has, what is done here, and why where it is less; all of it labels."""
         from defectlib.rivals import cyclegan, ddpm, sindiffusion, singan
@@ -231,54 +227,6 @@ class Rivals(Study):
         }
         columns = ["what", "the paper", "here", "why"]
         return {name: pd.DataFrame(listed, columns=columns).set_index(columns) for name, listed in rows.items()}
-
-
-def claims(measured: Mapping[str, Mapping[str, Any]], judged: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The paper's words on each method, and a sentence on what was measured; see :meth:`Rivals.claims`.
-
-    Args:
-        measured: What :func:`defectlib.defectgen.fidelity.measure` returned, by method.
-        judged: What networks say of Defect-Gen's pairs.
-    """
-    found = [
-        (f"{method}: “mere duplicates of the training set”", _copies(measured, method)) for method in (CYCLEGAN, DDPM)
-    ]
-    found += [
-        (f"{method}: “diverse samples but are not visually realistic”", _realism(measured, method)) for method in SINGLE
-    ]
-    return [
-        *found,
-        (f"{OURS}: “of high quality, and the corresponding masks align well”", _alignment(measured, judged)),
-    ]
-
-
-def _copies(measured: Mapping[str, Mapping[str, Any]], method: str) -> str:
-    ours, theirs = measured[OURS]["nearness"], measured[method]["nearness"]
-    said = "Borne out" if theirs > max(ours, 0.5) else "Not seen here"
-    return (
-        f"{said}: nearness to a training image {theirs:.2f}, where ½ is as near as training images are to each other; "
-        f"Defect-Gen {ours:.2f}. Diversity {measured[method]['diversity']:.2f}, Defect-Gen "
-        f"{measured[OURS]['diversity']:.2f}."
-    )
-
-
-def _realism(measured: Mapping[str, Mapping[str, Any]], method: str) -> str:
-    ours, theirs = (measured[name]["patch_distance"] for name in (OURS, method))
-    realistic = "Less realistic" if theirs > ours else "As realistic by this measure"
-    mine, yours = (measured[name]["diversity"] for name in (OURS, method))
-    diverse = "More diverse than Defect-Gen" if yours > mine else "Not more diverse than Defect-Gen"
-    return (
-        f"{realistic}: patch distance {theirs:.1f}, Defect-Gen {ours:.1f}. {diverse}: {yours:.2f}, against {mine:.2f}."
-    )
-
-
-def _alignment(measured: Mapping[str, Mapping[str, Any]], judged: Mapping[str, Any]) -> str:
-    ours = measured[OURS]
-    seen, real = _miou(judged), _miou(judged["held_out"])
-    masks = "no oracle judges the masks" if seen is None else f"masks agree with the oracle at {seen:.2f} mIoU"
-    masks += "" if seen is None or real is None else f", real ones at {real:.2f}"
-    rivals = min((measured[name]["patch_distance"], name) for name in RIVALS)
-    return f"Patch distance {ours['patch_distance']:.1f}, the best rival’s ({rivals[1]}) {rivals[0]:.1f}; {masks}."
 
 
 def _distance(a: Sample, b: Sample) -> float:

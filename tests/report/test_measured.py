@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from defectlib.errors import UserError
-from defectlib.report import measured, scoreboard, style, tables
+from defectlib.report import measured, style, tables
 
 ABOUT = {"machine": "a machine", "device": "cpu", "finished": "2026-11-23T07:00:00Z", "commit": "0123456789"}
 HARDWARE = {
@@ -156,9 +156,3 @@ def test_another_form_is_told_in_one_line(text, tmp_path):
     with pytest.raises(UserError, match=r"faults\.json: not in a form that is known") as told:
         measured.broken("faults", "tab-x", "Caption", tmp_path)
     assert "\n" not in str(told.value)
-
-
-def test_files_of_other_forms_are_no_numbers_of_the_scoreboard(tmp_path, monkeypatch):
-    (tmp_path / "faults.json").write_text("{}")
-    monkeypatch.setattr(tables, "REFERENCE", tmp_path)
-    assert not measured.OTHERS.keys() & scoreboard.numbers().keys()

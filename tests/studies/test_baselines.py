@@ -14,7 +14,7 @@ from defectlib.errors import UserError
 from defectlib.report import baselines as report
 from defectlib.report import paper
 from defectlib.store import Store
-from defectlib.studies.baselines import Baselines, _varied, claims, means, table_3_row, winners
+from defectlib.studies.baselines import Baselines, _varied, table_3_row
 from defectlib.studies.study import AS_BUILT
 from tests.studies.test_boost import image_counts
 
@@ -124,37 +124,6 @@ def test_images_with_new_types_come_first(smoke, tmp_path):
     assert len(types) >= len({name for sample in held[:3] for name in sample.present})
 
 
-# What it means ------------------------------------------------------------------------------------------------------
-
-
-def table_of(**columns):
-    """Cells of mIoU by model, each a list over products a, b, c."""
-    frame = pd.DataFrame(columns, index=pd.Index(["a", "b", "c"], name="product"))
-    return frame.rename_axis(columns="model").stack(future_stack=True).to_frame("miou")
-
-
-def test_no_universal_winner_and_the_robust_model():
-    table = table_of(UNet=[0.9, 0.2, 0.4], DL=[0.6, 0.5, 0.5], HR=[0.1, 0.6, 0.6])
-    assert winners(table) == {"a": "UNet", "b": "HR", "c": "HR"}
-    first, second = claims(table)
-    assert first == "No model wins on every product: UNet on a, HR on b, HR on c."
-    assert second == (
-        "The best mean over products is that of DL (53.3 %), before UNet (50.0 %); the model whose worst rank is best "
-        "is DL (rank 2 of 3 at worst)."
-    )
-
-
-def test_one_winner_is_said_to_be_one():
-    assert claims(table_of(UNet=[0.9, 0.9, 0.9], DL=[0.1, 0.1, 0.1]))[0].startswith("One model wins on every product:")
-
-
-def test_a_model_that_was_not_run_everywhere_has_no_mean():
-    table = table_of(UNet=[0.9, 0.2, 0.4], DL=[0.6, float("nan"), 0.5])
-    assert means(table).isna().to_dict() == {"UNet": False, "DL": True}
-    assert winners(table)["b"] == "UNet"
-    assert len(claims(table)) == 1
-
-
 # What is there so far -----------------------------------------------------------------------------------------------
 
 
@@ -173,7 +142,6 @@ def test_a_table_of_what_is_built_has_empty_cells_for_the_rest(smoke, tmp_path, 
     assert shown.at["softgel", "DL"].startswith("**")
     assert report.heatmap(study.table).axes
     assert study.not_better() == []
-    assert claims(study.table)[0] == "One model wins on every product: DL on softgel."
 
 
 def evaluated(settings, inputs, out):
