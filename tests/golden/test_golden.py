@@ -61,12 +61,11 @@ def oracle_counts(product: str) -> np.ndarray:
 
 def verdicts() -> dict[str, list]:
     """Claim → verdict on the reference results, and the numbers in what is said of it."""
-    from defectlib.report import scoreboard
-    from defectlib.studies import plans
+    from defectlib.studies import claims, plans
 
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, DEFECTLIB_STORE=folder):
-        rows = plans.scoreboard().answers(scoreboard.claims(), scoreboard.numbers())
-    return {name: [row.verdict, *numbers(row.record), *numbers(row.run)] for name, row in rows.iterrows()}
+        rows = claims.judge(plans.scoreboard().chapters)
+    return {name: [row.verdict, *numbers(row["of record"]), *numbers(row["this run"])] for name, row in rows.iterrows()}
 
 
 def timesteps(u: int, steps: int) -> list[list[int]]:
