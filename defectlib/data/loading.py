@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+
+import pandas as pd
 
 from defectlib import config, runtime
 from defectlib.data import folder, procedural, twins, verify
 from defectlib.data.pixels import threaded
 from defectlib.data.published import read_published
 from defectlib.data.sample import Sample
-from defectlib.data.split import Split, by_group, class_table, digest, first_shots, select
+from defectlib.data.split import Split, by_group, class_table, digest, first_shots, origin, select
 from defectlib.errors import UserError, UserErrors, unknown
 
 
@@ -152,42 +154,57 @@ def _read(data: config.FolderData, side: str) -> tuple[Sample, ...]:
 def folder_data(
     root: Path, *, shots: int | None = None, seed: int = 0, split_dir: Path | None = None
 ) -> config.FolderData:
-    """Settings for a dataset folder, checked whole; its split is the manifest that is there, or is made and kept.
+    """Settings for a dataset folder, checked whole; its split is the manifest in its ``splits/``, or is made and kept.
 
     Without ``shots`` the manifest is ``default.json`` (``seed-N.json`` for a ``seed`` other than 0), made by
     :func:`split.by_group`; with it, ``shots-N.json``, made by :func:`split.first_shots`. Groups whose images look
-    alike are divided as one. To divide anew, remove the manifest.
+    alike are divided as one. A manifest that was made so is made again when the folder holds other keys, groups,
+    classes or masks; one that somebody wrote is kept to, and images on neither side are told.
 
     Args:
         root: The dataset folder.
         shots: Training images per defect type, for the authors' protocol.
         seed: Of the division by group.
-        split_dir: Where manifests are kept; ``root/splits`` if None.
+        split_dir: Where manifests that are made are kept; ``root/splits`` if None.
 
     Raises:
-        UserErrors: The folder, or a manifest in ``split_dir``, has faults; all are listed.
+        UserErrors: The folder or the manifest has faults; all are listed.
         UserError: A class has too few images for the split, or the manifest cannot be written.
     """
     root = Path(root).absolute()
     verify.check(root)
     name = f"shots-{shots}" if shots is not None else "default" if seed == 0 else f"seed-{seed}"
-    path = (split_dir or root / "splits").absolute() / f"{name}.json"
-    split = _kept(path, root) if path.exists() else _made(path, root, shots, seed)
+    index = folder.index(root)
+    made_from = origin(root, index)
+    for directory in (root / "splits", (split_dir or root / "splits").absolute()):
+        path = directory / f"{name}.json"
+        if split := _kept(path, index, made_from):
+            break
+    else:
+        split = replace(_divided(index, root, shots, seed, name), made_from=made_from)
+        if path.exists():
+            runtime.say(f"{path}: {root} holds other images, masks, classes or groups by now, and is divided anew")
+        split.write(path)
     below = path.relative_to(root) if path.is_relative_to(root) else path
     return config.FolderData(root=root, digest=digest(root, split), split=below.as_posix())
 
 
-def _kept(path: Path, root: Path) -> Split:
+def _kept(path: Path, index: pd.DataFrame, made_from: str) -> Split | None:
+    """The split in ``path``; None where there is none, or one that was made from something else."""
+    if not path.exists():
+        return None
     split = Split.read(path)
-    index = folder.index(root)
+    if split.made_from not in (None, made_from):
+        return None
     if faults := split.faults(dict(zip(index["key"], index["group"], strict=True)), path):
         raise UserErrors(f"{path}: faults in the split ({len(faults)}):", faults)
+    for line in split.left_out(index["key"], path):
+        runtime.say(f"warning: {line}")
     return split
 
 
-def _made(path: Path, root: Path, shots: int | None, seed: int) -> Split:
-    classes = folder.read_classes(root)
-    index = folder.index(root)
+def _divided(index: pd.DataFrame, root: Path, shots: int | None, seed: int, name: str) -> Split:
+    classes, own = folder.read_classes(root), root / "splits" / f"{name}.json"
     table, thumbnails = class_table(index, classes), twins.thumbnails_of(index)
 
     def divided(within: float) -> Split:
@@ -195,20 +212,19 @@ def _made(path: Path, root: Path, shots: int | None, seed: int) -> Split:
         return by_group(merged, classes, seed=seed) if shots is None else first_shots(merged, classes, shots)
 
     try:
-        split = divided(twins.GRAY_LEVELS)
+        return divided(twins.GRAY_LEVELS)
     except UserError as refused:
         left, given = (frame["group"].nunique() for frame in (twins.merge_twins(table, thumbnails), table))
         if left == given:
             raise
-        split = _before_one_camera(divided, twins.fixed_camera_levels(thumbnails), root / "splits" / path.name)
+        split = _before_one_camera(divided, twins.fixed_camera_levels(thumbnails), own)
         if split is None:
             raise UserError(
                 f"{refused}; images that look alike count as one group, which left {left} of {given}: where they show "
                 f'different parts, divide them yourself, {{"train": [KEY, ...], "eval": [KEY, ...]}} in '
-                f"{root / 'splits' / path.name}"
+                f"{own}"
             ) from refused
-    split.write(path)
-    return split
+        return split
 
 
 def _before_one_camera(divided: Callable[[float], Split], within: float, path: Path) -> Split | None:

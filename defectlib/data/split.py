@@ -10,8 +10,8 @@ import errno
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from defectlib import runtime
 from defectlib.data import folder
 from defectlib.data.pixels import read_mask, threaded
 from defectlib.errors import UserError, shown
-from defectlib.store import write_atomically
+from defectlib.store import SEAL, changed_since_sealed, sealed, write_atomically
 
 TRAIN_FRACTION = 0.6
 
@@ -37,12 +37,14 @@ class Split:
         eval: Keys of images held out.
         rule: How they were chosen, in words.
         seed: Of the random choice; None where there was none.
+        made_from: :func:`origin` of the folder that was divided; None where a person or a publisher divided it.
     """
 
     train: tuple[str, ...]
     eval: tuple[str, ...]
     rule: str
     seed: int | None = None
+    made_from: str | None = None
 
     def write(self, path: Path) -> None:
         """Write the manifest atomically.
@@ -52,7 +54,8 @@ class Split:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+            values = sealed(asdict(self)) if self.made_from else asdict(self)
+            write_atomically(path, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise
@@ -68,7 +71,8 @@ class Split:
             UserError: It is missing, not valid, empty on one side, names a key twice, or is a link out of ``root``.
         """
         values = folder.read_json(path, root)
-        if not isinstance(values, dict) or not {"train", "eval"} <= set(values) <= {"train", "eval", "rule", "seed"}:
+        known = {SEAL, *(field.name for field in fields(cls))}
+        if not isinstance(values, dict) or not {"train", "eval"} <= set(values) <= known:
             raise UserError(
                 f"{path}: a split is a JSON object of 'train' and 'eval' (with 'rule', 'seed'); write it so"
             )
@@ -79,12 +83,16 @@ class Split:
             key, count = Counter(keys).most_common(1)[0]
             if count > 1:
                 raise UserError(f"{path}: '{side}' names '{key}' {count} times; once is enough")
-        seed, rule = values.get("seed"), values.get("rule", "given")
+        seed, rule, made_from = values.get("seed"), values.get("rule", "given"), values.get("made_from")
         if not isinstance(seed, int | None) or isinstance(seed, bool):
             raise UserError(f"{path}: 'seed' must be a whole number or null, found {shown(seed)}; write it so")
         if not isinstance(rule, str):
             raise UserError(f"{path}: 'rule' must be text, found {shown(rule)}; write it so")
-        return cls(tuple(values["train"]), tuple(values["eval"]), rule, seed)
+        if not isinstance(made_from, str | None):
+            raise UserError(f"{path}: 'made_from' must be text or null, found {shown(made_from)}; remove it")
+        if changed_since_sealed(values):  # by hand, so it is somebody's own now
+            made_from = None
+        return cls(tuple(values["train"]), tuple(values["eval"]), rule, seed, made_from)
 
     def faults(self, groups: Mapping[str, str], path: Path) -> list[str]:
         """What stands against this split of a dataset whose keys have these ``groups``, one line each."""
@@ -95,6 +103,15 @@ class Split:
         sides = [{groups[key] for key in side if key in groups and key not in both} for side in (self.train, self.eval)]
         shared = sorted(sides[0] & sides[1])
         return lines + [f"{path}: group '{group}' stands on both sides; keep it on one" for group in shared]
+
+    def left_out(self, keys: Iterable[str], path: Path) -> list[str]:
+        """The line that counts the images on neither side of a split that somebody wrote, where there are any."""
+        missing = sorted(set(keys).difference(self.train, self.eval))
+        if not missing or self.made_from is not None:  # the authors' protocol leaves out what shows a training part
+            return []
+        first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        images = "1 image is" if len(missing) == 1 else f"{len(missing)} images are"
+        return [f"{path}: {images} on neither side ({first}); add them, or remove the file to divide the folder anew"]
 
 
 # What is in the masks -----------------------------------------------------------------------------------------------
@@ -223,7 +240,16 @@ def digest(root: Path, split: Split) -> str:
     index = folder.index(root).set_index("key", drop=False)
     rows = select(index, (*split.train, *split.eval))
     contents = threaded(_content, list(zip(rows["group"], rows["image"], rows["mask"], strict=True)), "hashing")
-    return hashlib.sha256(json.dumps([asdict(split), folder.read_classes(root), list(contents)]).encode()).hexdigest()
+    manifest = asdict(split)
+    del manifest["made_from"]  # the same sides are the same data, whoever divided them
+    return hashlib.sha256(json.dumps([manifest, folder.read_classes(root), list(contents)]).encode()).hexdigest()
+
+
+def origin(root: Path, index: pd.DataFrame) -> str:
+    """SHA-256 over what the two rules go by in a folder: classes, and the key, group and mask of every image."""
+    masks = threaded(_sha256, [Path(path) for path in index["mask"]], "hashing")
+    rows = list(zip(index["key"], index["group"], masks, strict=True))
+    return hashlib.sha256(json.dumps([folder.read_classes(root), rows]).encode()).hexdigest()
 
 
 def select(index: pd.DataFrame, keys: tuple[str, ...]) -> pd.DataFrame:

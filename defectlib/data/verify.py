@@ -95,7 +95,10 @@ def verify(root: Path) -> Report:
         warnings=tuple(
             line
             for path, split in splits.items()
-            for line in _twin_warnings(path, {"trains": split.train, "evaluates": split.eval}, thumbnails, advice)
+            for line in (
+                *split.left_out(listing.images, path),
+                *_twin_warnings(path, {"trains": split.train, "evaluates": split.eval}, thumbnails, advice),
+            )
         ),
         images=sum(1 for paths in listing.images.values() if paths),
         **_counts(looks),
@@ -143,8 +146,9 @@ def _splits(listing: Listing, faults: list[str]) -> dict[Path, Split]:
     splits = {}
     for path in sorted((listing.root / "splits").glob("*.json")):
         try:
-            splits[path] = Split.read(path, listing.root)
-            faults += splits[path].faults({key: listing.groups[key] for key in listing.images}, path)
+            splits[path] = split = Split.read(path, listing.root)
+            if split.made_from is None:  # else it is made again where it does not fit
+                faults += split.faults({key: listing.groups[key] for key in listing.images}, path)
         except UserError as error:
             faults.append(str(error))
     return splits

@@ -176,15 +176,8 @@ def take_up(root: str | Path, shots: int | None = None) -> FolderData:
         UserErrors: The folder has faults; all are listed.
     """
     root = path_of(root)
-    return folder_data(root, shots=shots, split_dir=_split_dir(root, shots))
-
-
-def _split_dir(root: Path, shots: int | None) -> Path | None:
-    """None (the folder's own ``splits/``) if the manifest is there, else a place in the store: data are only read."""
-    if (root / "splits" / ("default.json" if shots is None else f"shots-{shots}.json")).exists():
-        return None
     name = hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:16]
-    return Store().root / "splits" / f"{root.absolute().name}-{name}"
+    return folder_data(root, shots=shots, split_dir=Store().root / "splits" / f"{root.absolute().name}-{name}")
 
 
 def _types(pairs: tuple[Sample, ...]) -> dict[str, int]:

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from defectlib import config
-from defectlib.data import loading, procedural
+from defectlib.data import loading, procedural, verify
 from defectlib.data.split import Split
-from tests.data.miniatures import CLASSES, PRESENT, labels, message, picture
+from tests.data.miniatures import CLASSES, PRESENT, labels, message, picture, write_folder
 
 # Embedded -----------------------------------------------------------------------------------------------------------
 
@@ -99,10 +99,65 @@ def test_manifests_may_be_kept_elsewhere(root, tmp_path):
     assert data.split == f"{tmp_path}/kept/default.json"
     assert not (root / "splits").exists()
     assert len(loading.load(data).groups) == 8
-    assert data.digest == loading.folder_data(root).digest
     Split(("a", "x"), ("a",), "by hand").write(tmp_path / "kept" / "default.json")
     told = message(loading.folder_data, root, split_dir=tmp_path / "kept")
     assert told.splitlines()[0] == f"{tmp_path}/kept/default.json: faults in the split (2):"
+
+
+def test_a_split_in_the_folder_goes_before_one_kept_elsewhere(root, tmp_path):
+    assert loading.folder_data(root, split_dir=tmp_path).digest == loading.folder_data(root).digest
+    assert loading.folder_data(root, split_dir=tmp_path).split == "splits/default.json"
+
+
+def add(root, present):
+    for key, types in present.items():
+        Image.fromarray(picture(key)).save(root / "images" / f"{key}.png")
+        Image.fromarray(labels(types)).save(root / "masks" / f"{key}.png")
+
+
+def replace_all(root):
+    for part in ("images", "masks"):
+        shutil.rmtree(root / part)
+    write_folder(root, {f"other {key}": types for key, types in PRESENT.items()})
+
+
+CHANGES = {
+    "images added": lambda root: add(root, {"x": (1,), "y": (2,), "z": (1, 2)}),
+    "an image removed": lambda root: [(root / part / "c.png").unlink() for part in ("images", "masks")],
+    "groups given": lambda root: (root / "groups.json").write_text('{"a": "part", "g": "part", "h": "part"}'),
+    "a mask changed": lambda root: Image.fromarray(labels((2,))).save(root / "masks" / "a.png"),
+    "a class renamed": lambda root: (root / "classes.json").write_text('{"1": "line", "2": "stain"}'),
+    "another dataset at the same path": replace_all,
+}
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("shots", [None, 1])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_split_that_was_made_is_made_again_when_the_folder_changes(root, tmp_path, change, shots, elsewhere):
+    split_dir = tmp_path / "kept" if elsewhere else None
+    loading.folder_data(root, shots=shots, split_dir=split_dir)
+    change(root)
+    again = loading.folder_data(root, shots=shots, split_dir=split_dir)
+    shutil.copytree(root, tmp_path / "new", ignore=shutil.ignore_patterns("splits"))
+    assert again.digest == loading.folder_data(tmp_path / "new", shots=shots).digest
+
+
+def test_a_split_that_somebody_wrote_is_kept_and_what_it_leaves_out_is_told(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("DEFECTLIB_QUIET", raising=False)
+    manifest = root / "splits" / "default.json"
+    loading.folder_data(root)
+    values = json.loads(manifest.read_text())
+    values["train"], values["eval"] = ["a", "b", "c", "h"], ["e", "f"]
+    manifest.write_text(json.dumps(values))  # made by the program, changed by hand
+    add(root, {"x": (1,), "y": (2,)})
+    capsys.readouterr()
+    data = loading.folder_data(root, split_dir=tmp_path / "kept")
+    assert [sample.key for sample in loading.load_train(data)] == values["train"]
+    line = f"{manifest}: 4 images are on neither side (d, g, x, ...); add them, or remove the file"
+    assert f"warning: {line}" in capsys.readouterr().err
+    (warning,) = verify.check(root).warnings
+    assert warning.startswith(line)
 
 
 def test_a_moved_folder_is_the_same_data(root, tmp_path):
