@@ -129,12 +129,18 @@ class PublishedData(Settings):
     So a whole plan can be made without having the data (see :func:`defectlib.data.published.published_data`).
     """
 
+    reader_version: ClassVar[int] = 2  # bumped when images or masks are read in another way
+
     kind: Literal["published"] = "published"
     dataset: str
     product: str
     classes: tuple[str, ...]  # names of the defect types by id from 1, as the manifest has them
     size: int = Field(256, ge=32, le=4096)  # pixels a side, to which images are squashed
     shots: int = Field(5, ge=1)  # training images per defect type, where the publishers divide nothing
+
+    def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """What was asked for, and how it is read."""
+        return super().identity(ignore) | {"reader_version": self.reader_version}
 
 
 Data = Annotated[EmbeddedData | FolderData | PublishedData, Field(discriminator="kind")]

@@ -12,9 +12,9 @@ from defectlib.data import folder
 from defectlib.data.describe import describe
 from defectlib.data.loading import folder_data
 from defectlib.data.pixels import threaded
-from defectlib.data.published import labelled_rows, publishers_split, squash
+from defectlib.data.published import labelled_rows, publishers_split, resize, warn_of_thin
 from defectlib.data.sample import Sample
-from defectlib.data.sources.source import Row, Source
+from defectlib.data.sources.source import Source
 from defectlib.errors import UserError
 
 
@@ -31,7 +31,7 @@ def convert(
         source: The dataset.
         product: One of ``source.classes``.
         out: Folder to write; must not hold anything yet.
-        size: Side in pixels to which images and masks are squashed, as the release does; None keeps their size.
+        size: Side in pixels to which images and masks are resized, as the release does; None keeps their size.
         good: Also write images whose mask shows no defect, or that are called free of them.
         shots: Training images of each defect type, where the publishers divide nothing (tracker #7 of the release).
 
@@ -51,19 +51,25 @@ def convert(
     record = {"dataset": source.NAME, "licence": source.manifest.licence, "page": source.manifest.page, "size": size}
     split = publishers_split(chosen)
     beside = {"splits/default.json": asdict(split)} if split else {}
-    folder.write_dataset(out, _samples(source, product, chosen, size), provenance=record, beside=beside)
+    thin: list[tuple[str, ...]] = []
+
+    def samples() -> Iterator[Sample]:
+        with runtime.progress(len(chosen), "converting", unit="image") as bar:
+            for row in chosen:
+                sample = source.sample(row)
+                # Of the mask at its own size: made smaller, it shows less of what the image shows.
+                sample = replace(sample, caption=sample.caption or describe(sample.mask, sample.classes, product))
+                if size is not None:
+                    sample, types = resize(sample, size)
+                    thin.append(types)
+                yield sample
+                bar.update()
+
+    folder.write_dataset(out, samples(), provenance=record, beside=beside)
+    warn_of_thin(thin, size or 0)
     if split is None:
         try:
             folder_data(out, shots=shots)
         except UserError as error:
             runtime.say(f"{out}: no split of {shots} images of each type was made: {error}")
     return len(chosen)
-
-
-def _samples(source: Source, product: str, chosen: list[Row], size: int | None) -> Iterator[Sample]:
-    with runtime.progress(len(chosen), "converting", unit="image") as bar:
-        for row in chosen:
-            sample = source.sample(row)
-            sample = sample if size is None else squash(sample, size)
-            yield sample if sample.caption else replace(sample, caption=describe(sample.mask, sample.classes, product))
-            bar.update()

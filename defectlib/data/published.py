@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+from scipy import ndimage
 
 from defectlib import config, runtime
 from defectlib.data.pixels import threaded
@@ -35,9 +37,10 @@ def read_published(data: config.PublishedData) -> tuple[tuple[Sample, ...], tupl
     source = open_source(data.dataset, runtime.data_home() / data.dataset)
     chosen = labelled_rows(source, data.product)
     whole = list(threaded(lambda row: _seen(source, row, data.size), chosen, "reading"))
-    samples = {sample.key: sample for sample, _ in whole if sample.present}
+    warn_of_thin([thin for _, thin, _ in whole], data.size)
+    samples = {sample.key: sample for sample, _, _ in whole if sample.present}
     table = pd.DataFrame(chosen, columns=Row._fields)
-    table = merge_twins(table, np.stack([picture for _, picture in whole]))
+    table = merge_twins(table, np.stack([picture for *_, picture in whole]))
     groups = dict(zip(table["key"], table["group"], strict=True))
     table = table[table["key"].isin(samples.keys())]
     table = table.assign(classes=[samples[key].present for key in table["key"]])
@@ -57,9 +60,9 @@ def native_masks(data: config.PublishedData, samples: Iterable[Sample]) -> Itera
     return (source.mask(by_key[sample.key]) for sample in samples)
 
 
-def _seen(source: Source, row: Row, size: int) -> tuple[Sample, np.ndarray]:
+def _seen(source: Source, row: Row, size: int) -> tuple[Sample, tuple[str, ...], np.ndarray]:
     sample = source.sample(row)
-    return squash(sample, size), thumbnail(sample.image)
+    return *resize(sample, size), thumbnail(sample.image)
 
 
 def labelled_rows(source: Source, product: str, *, good: bool = False) -> list[Row]:
@@ -88,8 +91,47 @@ def publishers_split(chosen: list[Row]) -> Split | None:
     return Split(*keys, rule="as the publishers divide them")
 
 
-def squash(sample: Sample, size: int) -> Sample:
-    """``sample`` at ``size`` x ``size`` pixels; its proportions are not kept (the release's image_datasets.py)."""
+def resize(sample: Sample, size: int) -> tuple[Sample, tuple[str, ...]]:
+    """``sample`` at ``size`` x ``size`` pixels; its proportions are not kept (the release's image_datasets.py).
+
+    Returns:
+        The sample, with every defect type that it has, and those of them that are too thin for this size.
+    """
     image = Image.fromarray(sample.image).resize((size, size), Image.Resampling.LANCZOS)
-    mask = Image.fromarray(sample.mask).resize((size, size), Image.Resampling.NEAREST)
-    return replace(sample, image=np.array(image), mask=np.array(mask))
+    mask, thin = resize_mask(sample.mask, size)
+    return replace(sample, image=np.array(image), mask=mask), tuple(sample.classes[k - 1] for k in thin)
+
+
+def resize_mask(mask: np.ndarray, size: int) -> tuple[np.ndarray, list[int]]:
+    """An index mask, uint8 (H, W), at ``size`` x ``size`` pixels, with every defect type that it has.
+
+    Each pixel takes the value at its middle, as in the release. A type that this misses, a thin scratch or a speck,
+    gets the pixels that it covers at least half as much as the one that it covers most, but never the last pixel of
+    another type.
+
+    Returns:
+        The mask, and the types that have no middle.
+    """
+    small = np.array(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
+    thin = np.setdiff1d(mask, [0, *np.unique(small)]).tolist()
+    for k in thin:
+        pixels = (2 * np.argwhere(mask == k) + 1) * size // (2 * np.array(mask.shape))
+        covered = np.zeros((size, size))
+        np.add.at(covered, tuple(pixels.T), 1)
+        covered -= ndimage.distance_transform_edt(covered == 0)  # beside the type: how far off
+        free = np.ones(small.size, bool)
+        free[np.unique(small, return_index=True)[1]] = False  # a pixel of each type that is there
+        free = free.reshape(small.shape)
+        most = covered[free].max()
+        small[free & (covered >= min(most, most / 2))] = k
+    return small, thin
+
+
+def warn_of_thin(thin: Sequence[tuple[str, ...]], size: int) -> None:
+    """Say how many images show types that are too thin for ``size``; ``thin`` has those of every image."""
+    if count := sum(map(bool, thin)):
+        types = Counter(name for names in thin for name in names)
+        runtime.say(
+            f"warning: {count} of {len(thin)} images show defects too thin or small for {size} px, which are drawn a "
+            f"pixel wide ({', '.join(f'{name}: {images}' for name, images in types.items())})"
+        )
