@@ -124,9 +124,9 @@ class FolderData(Settings):
 
 
 class PublishedData(Settings):
-    """One product of a published dataset, at one size; its identity is what the dataset's manifest says of it.
+    """One product of a published dataset, at one size; its identity is what its manifest says, and its files if here.
 
-    So a whole plan can be made without having the data (see :func:`defectlib.data.published.published_data`).
+    So a whole plan can be made without having the data (see :func:`defectlib.data.sources.manifest.published_data`).
     """
 
     reader_version: ClassVar[int] = 2  # bumped when images or masks are read in another way
@@ -137,6 +137,7 @@ class PublishedData(Settings):
     classes: tuple[str, ...]  # names of the defect types by id from 1, as the manifest has them
     size: int = Field(256, ge=32, le=4096)  # pixels a side, to which images are squashed
     shots: int = Field(5, ge=1)  # training images per defect type, where the publishers divide nothing
+    files: str | None = None  # SHA-256 over keys, sizes and times of the product's files; None where they are not here
 
     def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
         """What was asked for, and how it is read."""

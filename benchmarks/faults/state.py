@@ -20,7 +20,7 @@ ASIDE = {"work", "locks", "broken", "examples", "splits"}
 #: What two equal runs may say differently, in JSON: when, how long, where.
 VOLATILE = {
     "finished", "wall_seconds", "seconds", "resumed", "files", "sha256", "_name_or_path", "made", "root", "split",
-    "artifact", "commit",
+    "artifact", "commit", "made_from",
 }  # fmt: skip
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -32,10 +35,10 @@ def read_published(data: config.PublishedData) -> tuple[tuple[Sample, ...], tupl
     each defect type train and all others are held out (the authors' protocol). Images that look alike are one group.
 
     Raises:
-        UserError: The dataset is not here or has faults, or a type has too few images for the split.
+        UserError: The dataset is not here, has faults or other files than ``data`` says, or a type has too few images
+            for the split.
     """
-    source = open_source(data.dataset, runtime.data_home() / data.dataset)
-    chosen = labelled_rows(source, data.product)
+    source, chosen = _opened(data)
     whole = list(threaded(lambda row: _seen(source, row, data.size), chosen, "reading"))
     warn_of_thin([thin for _, thin, _ in whole], data.size)
     samples = {sample.key: sample for sample, _, _ in whole if sample.present}
@@ -53,11 +56,44 @@ def native_masks(data: config.PublishedData, samples: Iterable[Sample]) -> Itera
     """The masks of some of ``data``'s samples, uint8 (H, W), at the size at which they were published.
 
     Raises:
-        UserError: A file has been removed or damaged since the samples were read.
+        UserError: A file has changed since the samples were read.
     """
-    source = open_source(data.dataset, runtime.data_home() / data.dataset)
-    by_key = {row.key: row for row in labelled_rows(source, data.product)}
+    source, chosen = _opened(data)
+    by_key = {row.key: row for row in chosen}
     return (source.mask(by_key[sample.key]) for sample in samples)
+
+
+@cache
+def files_here(dataset: str, root: Path, product: str) -> str | None:
+    """What :class:`config.PublishedData` holds of the files in ``root``, looked at once; None if none can be used."""
+    try:
+        source = _listed(dataset, root)
+        return _files(source, labelled_rows(source, product))
+    except UserError:  # is told when the data are read
+        return None
+
+
+_listed = lru_cache(maxsize=2)(open_source)  # a dataset may have a hundred products
+
+
+def _files(source: Source, chosen: list[Row]) -> str:
+    rows = []
+    for row in chosen:
+        stats = [Path(path).stat() for path in source.files(row)]
+        rows.append([row._replace(image="", mask=""), [(stat.st_size, stat.st_mtime_ns) for stat in stats]])
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _opened(data: config.PublishedData) -> tuple[Source, list[Row]]:
+    """The dataset as it lies here now, and the rows that ``data`` is read from."""
+    source = open_source(data.dataset, runtime.data_home() / data.dataset)
+    chosen = labelled_rows(source, data.product)
+    if _files(source, chosen) != data.files:
+        raise UserError(
+            f"{source.root}: the files of {data.product} are not those that were here when this was planned; start the "
+            "command, or the notebook, anew"
+        )
+    return source, chosen
 
 
 def _seen(source: Source, row: Row, size: int) -> tuple[Sample, tuple[str, ...], np.ndarray]:

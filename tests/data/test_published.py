@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from defectlib import config
+from defectlib.data import folder, published
 from defectlib.data.convert import convert
-from defectlib.data.loading import load
-from defectlib.data.published import read_published
+from defectlib.data.loading import load, load_eval, load_train
+from defectlib.data.published import native_masks, read_published, resize_mask
 from defectlib.data.sources.manifest import read_manifest
 from defectlib.data.sources.source import open_source
 from defectlib.data.split import Split
@@ -37,8 +41,25 @@ def home(tmp_path, monkeypatch):
             mask[4:20, 5:15] = 255
             Image.fromarray(mask).save(root / "ground_truth" / kind / f"{i:03}_mask.png")
     monkeypatch.setenv("DEFECTLIB_DATA", str(tmp_path))
-    read_published.cache_clear()
+    new_process()
     return tmp_path
+
+
+def new_process():
+    """Forget what a process keeps of the files."""
+    for kept in (read_published, load_train, load_eval, published.files_here, published._listed):
+        kept.cache_clear()
+
+
+def write_scratches(root: Path, count: int) -> None:
+    """Images of 256 px, each with a scratch of one pixel that vanishes when sampled at 64 px."""
+    for part in ("train", "test/ko", "ground_truth/ko"):
+        (root / "01" / part).mkdir(parents=True)
+    for i in range(count):
+        mask = np.zeros((256, 256), np.uint8)
+        mask[40 + 4 * i, 30:200] = 255
+        Image.fromarray(photograph(f"{i}", (256, 256))).save(root / "01" / "test" / "ko" / f"{i:04}.bmp")
+        Image.fromarray(mask).save(root / "01" / "ground_truth" / "ko" / f"{i:04}.png")
 
 
 def test_a_plan_needs_no_data(monkeypatch, tmp_path):
@@ -86,6 +107,102 @@ def test_converted_without_a_split_where_a_type_is_too_rare(home, tmp_path, caps
     assert convert(source, "hazelnut", tmp_path / "out", shots=6) == 28
     assert not (tmp_path / "out" / "splits").exists()
     assert "no split of 6 images of each type was made: class 'crack' has 7 images" in capsys.readouterr().err
+
+
+# Made smaller --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_mask_made_smaller_keeps_every_type(seed):
+    generator = np.random.default_rng(seed)
+    mask = np.zeros(generator.integers(40, 400, 2), np.uint8)
+    for number in range(1, 9):  # dots and thin lines, some on top of one another
+        top, left = generator.integers(0, mask.shape) if number % 3 else (8, 8)
+        height, width = generator.permutation([generator.integers(1, 4), generator.choice([1, 90])])
+        mask[top : top + height, left : left + width] = number
+    small, thin = resize_mask(mask, 32)
+    assert set(np.unique(small)) == set(np.unique(mask))
+    nearest = np.array(Image.fromarray(mask).resize((32, 32), Image.Resampling.NEAREST))
+    assert set(thin) == set(np.unique(mask)) - set(np.unique(nearest)) - {0}
+    assert np.isin(small[small != nearest], thin).all()
+
+
+def test_a_thin_scratch_keeps_its_place_and_length():
+    mask = np.zeros((256, 512), np.uint8)
+    mask[101, 40:440] = 1
+    small, thin = resize_mask(mask, 64)
+    expected = np.zeros((64, 64), np.uint8)
+    expected[25, 5:55] = 1
+    assert np.array_equal(small, expected)
+    assert thin == [1]
+
+
+def test_images_whose_defects_are_too_thin_are_told_and_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("DEFECTLIB_QUIET", raising=False)
+    monkeypatch.setenv("DEFECTLIB_DATA", str(tmp_path))
+    new_process()
+    write_scratches(tmp_path / "btad", 7)
+    told = "warning: 7 of 7 images show defects too thin or small for 64 px, which are drawn a pixel wide (ko: 7)"
+    out = tmp_path / "out"
+    status, _, err = run(
+        monkeypatch, capsys, "data", "convert", "btad", "--product", "01", "--size", "64", "--out", str(out)
+    )
+    assert (status, told in err) == (0, True), err
+    samples = folder.read_dataset(out)
+    assert len(samples) == 7
+    assert all(sample.present and "without a defect" not in sample.caption for sample in samples)
+    dataset = load(load_profile("cpu").data("btad/01"))
+    assert [len(dataset.train), len(dataset.eval)] == [5, 2]
+    assert all(sample.present for sample in (*dataset.train, *dataset.eval))
+    assert told in capsys.readouterr().err
+
+
+# Files that change ---------------------------------------------------------------------------------------------------
+
+
+def add_one(root):
+    for path in sorted((root / "hazelnut").glob("*/crack/000*")):
+        shutil.copy(path, path.with_name(path.name.replace("000", "007")))
+
+
+def rewrite(root, pattern):
+    path = next((root / "hazelnut").glob(pattern))
+    path.write_bytes(path.read_bytes())
+    os.utime(path, ns=(0, 0))
+
+
+CHANGES = {
+    "an image added": add_one,
+    "an image written anew": lambda root: rewrite(root, "test/crack/000.png"),
+    "a mask written anew": lambda root: rewrite(root, "ground_truth/crack/000_mask.png"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_other_files_are_other_data(home, change):
+    data = load_profile("cpu").data("mvtec_ad/hazelnut")
+    samples = load(data).eval
+    change(home / "mvtec_ad")
+    assert "the files of hazelnut are not those that were here" in message(native_masks, data, samples)
+    new_process()
+    assert "the files of hazelnut are not those that were here" in message(load, data)
+    again = load_profile("cpu").data("mvtec_ad/hazelnut")
+    assert again.identity() != data.identity()
+    assert load(again).train
+
+
+def test_a_result_of_other_files_is_not_served(home, monkeypatch, capsys):
+    monkeypatch.setenv("DEFECTLIB_STORE", str(home / "store"))
+    command = ("train-segmenter", "--model", "UNet", "--product", "mvtec_ad/hazelnut", "--profile", "smoke")
+    first = run(monkeypatch, capsys, *command)
+    for path in (home / "mvtec_ad").glob("*/test/*/001.png"):
+        path.unlink()
+    for path in (home / "mvtec_ad").glob("*/ground_truth/*/001_mask.png"):
+        path.unlink()
+    new_process()
+    second = run(monkeypatch, capsys, *command)
+    assert "on 20 held-out images" in first[1]
+    assert "on 16 held-out images" in second[1]
 
 
 def test_too_few_images_of_a_type(home):

@@ -89,6 +89,10 @@ class AITEX(Source):
                 raise UserError(f"{path}: has not the size of {parts[0].name}, its other part; get both anew")
         return np.logical_or.reduce(masks) * np.uint8(self.classes[PRODUCT].index(row.label) + 1)
 
+    def files(self, row: Row) -> list[str]:
+        """The image and all parts of its mask."""
+        return [row.image, *map(str, self._parts.get(row.mask, ()))]
+
     def _rows(self) -> Iterator[Row]:
         present = set(self.known_folders("", "folder", FOLDERS))
         if DEFECTIVE in present:

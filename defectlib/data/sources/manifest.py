@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from defectlib.config import PublishedData, parse
 from defectlib.errors import unknown
+from defectlib.runtime import data_home
 
 _FOLDER = Path(__file__).with_name("manifests")
 
@@ -89,7 +90,7 @@ def names() -> tuple[str, ...]:
 
 
 def published_data(dataset: str, product: str, *, size: int, shots: int) -> PublishedData:
-    """Settings for a product of a published dataset, from its manifest alone: the data need not be here.
+    """Settings for a product of a published dataset, from its manifest: the data need not be here.
 
     Raises:
         UserError: There is no such dataset or product; the error offers the nearest.
@@ -98,4 +99,9 @@ def published_data(dataset: str, product: str, *, size: int, shots: int) -> Publ
     if product not in products:
         raise unknown(f"product of {dataset}", product, products)
     values = {"dataset": dataset, "product": product, "classes": tuple(products[product].classes)}
+    root = data_home() / dataset
+    if root.is_dir():
+        from defectlib.data.published import files_here  # loads pandas
+
+        values["files"] = files_here(dataset, root, product)
     return parse(PublishedData, {**values, "size": size, "shots": shots})

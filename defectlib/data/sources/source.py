@@ -137,6 +137,10 @@ class Source(ABC):
             raise UserError(fault)
         return Sample(row.key, image, mask, self.classes[row.product], row.product, row.caption, source=row.image)
 
+    def files(self, row: Row) -> list[str]:
+        """The paths of the files that a pair is read from."""
+        return [path for path in (row.image, row.mask) if path]
+
     def size_fault(self, row: Row, image: np.ndarray, mask: np.ndarray) -> str | None:
         """The line that says that the mask of a row has not the size of its image, or None."""
         return size_fault(Path(row.mask or row.image), image, mask)
