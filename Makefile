@@ -1,4 +1,4 @@
-# make book    build the book; PROFILE=smoke|cpu|gpu (default cpu), JOBS=n stages or notebooks at a time (default 2)
+# make book    build the book; PROFILE=smoke|cpu|gpu (default cpu), JOBS=n stages at a time (default: as many as cores)
 # make pdf     the book in one PDF, build/defect-spectrum-book.pdf; needs Chromium
 # make archive the book in one .tar.gz, with its SHA-256 beside it
 # make test    every test, the notebooks among them
@@ -12,8 +12,7 @@
 
 PYTHON ?= python3
 PROFILE ?= cpu
-# On few cores two stages of one thread each are done sooner than one of two threads after the other.
-JOBS ?= 2
+JOBS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,12 +23,7 @@ PACKAGES := $(shell grep -c '==' requirements.lock)
 .DEFAULT_GOAL := book
 
 book: $(INSTALLED)
-	@started=$$(date +%s); \
-	$(BIN)/python -m snakemake --cores all --nolock --rerun-incomplete --rerun-triggers mtime --scheduler greedy \
-	    --resources gpu=1 --quiet host reason --config 'profile=$(PROFILE)' 'jobs=$(JOBS)' \
-	&& printf 'The book, profile %s, took %s min. Open file://%s\n' '$(PROFILE)' \
-	    "$$(( ($$(date +%s) - started + 30) / 60 ))" "$(CURDIR)/build/_build/html/index.html" \
-	|| { echo 'The book was not finished: the reason stands above. Run the same command again to go on.' >&2; exit 1; }
+	@$(BIN)/python -m defectlib book --profile '$(PROFILE)' $(if $(JOBS),--jobs '$(JOBS)')
 
 pdf archive: book
 	@$(BIN)/python -m defectlib $@
@@ -37,7 +31,7 @@ pdf archive: book
 # One thread for each worker: two workers with a thread for every core would fight over them. What datasets lie on
 # this machine must not change what the notebooks print.
 test: $(INSTALLED)
-	@OMP_NUM_THREADS=1 DEFECTLIB_QUIET=1 DEFECTLIB_DATA=/dev/null $(BIN)/python -m pytest -n 2 --dist loadfile \
+	@OMP_NUM_THREADS=1 DEFECTLIB_QUIET=1 DEFECTLIB_JOBS=1 DEFECTLIB_DATA=/dev/null $(BIN)/python -m pytest -n 2 --dist loadfile \
 	    --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg tests notebooks
 
 bench: $(INSTALLED)
@@ -51,7 +45,7 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff format --check .
 
 clean:
-	rm -rf build .snakemake
+	rm -rf build
 
 venv: $(INSTALLED)
 

@@ -134,7 +134,7 @@ def _profile(work: Path) -> Path:
 
 
 def _nets(settings: Profile, store: Path) -> None:
-    from defectlib.studies.stages import RUNNERS
+    from defectlib.engine import RUNNERS
 
     for net in settings.synthesis(settings.data("softgel")).inputs().values():
         Store(store, None).build(net, RUNNERS)

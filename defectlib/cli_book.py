@@ -1,17 +1,16 @@
-"""The commands around notebooks and the book: execute, plan, build, record, publish, print, pack."""
+"""The commands around notebooks and the book: execute, plan, build, record, print, pack."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from defectlib import runtime
-from defectlib.errors import UserError
+from defectlib.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from defectlib.config import Stage
@@ -92,29 +91,21 @@ def plan_command(
 
 def build_command(
     settings: Annotated[Path, typer.Option(help="JSON file with 'stage' and 'settings'.", exists=True, dir_okay=False)],
-    receipt: Annotated[Path | None, typer.Option(help="File to write once the artifact is there.")] = None,
 ) -> None:
     """Build one artifact and what it needs, or find it built; `plan --json` shows what settings look like.
 
-    Example: defectlib build --settings build/plans/denoiser/KEY.json
+    Example: defectlib build --settings net.json
     """
-    from defectlib.publishing import jobs
-    from defectlib.store import Store
+    from defectlib.store import Store, read_settings
 
-    stage = jobs.read_plan(settings)
-    if receipt:  # told now, and not when all is built
-        jobs.check_receipt(receipt, settings)
+    stage = read_settings(settings)
     if runtime.launched() > 1:
         from defectlib.studies.launched import build
 
         artifact = build(stage, Store())
     else:
-        artifact = Store().find(stage) or built(stage)
-    if artifact is None:  # a process that had its share of the work, and not of the result
-        return
-    if receipt:
-        jobs.write_receipt(receipt, stage, artifact)
-    else:
+        artifact = built(stage)
+    if artifact is not None:  # None in a process that had its share of the work, and not of the result
         print(artifact)
 
 
@@ -166,20 +157,101 @@ def record_command(
         print(tables.write_record(name, frame, provenance, out or tables.REFERENCE))
 
 
+Profile = Annotated[str, typer.Option(help="How much it may cost: smoke, cpu, gpu, or a YAML file of your own.")]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Stages at a time; as many as cores, if not given, or one on a GPU.")
+]
+ClusterName = Annotated[str | None, typer.Option("--cluster", help="Work on a cluster: slurm or kubernetes.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Build nothing; list what would be.")]
+
+
+def book_command(
+    profile: Profile = "cpu", jobs: Jobs = None, cluster: ClusterName = None, dry_run: DryRun = False
+) -> None:
+    """Execute every notebook and build the static book; a run that was cut off goes on when it is given again.
+
+    Example: defectlib book --profile cpu
+    """
+    import time
+
+    from defectlib.publishing import staging
+    from defectlib.studies import plans
+
+    started = time.monotonic()
+    runs = {name: (name, {"profile": profile}) for name in plans.NOTEBOOKS}
+    executed = _executed(runs, BUILD / "notebooks" / Path(profile).stem, jobs, cluster, dry_run)
+    if executed:
+        with _alone():
+            staging.publish(executed, STAGE, CONFIG, PAGES, BUILD / "book.log", plans.plan)
+        minutes = (time.monotonic() - started) / 60
+        print(f"The book, profile {profile}, took {minutes:.0f} min. Open {(PAGES / 'index.html').as_uri()}")
+
+
 def publish_command(
     sources: Annotated[list[Path], typer.Argument(metavar="NOTEBOOK...", help="Executed notebooks.")],
 ) -> None:
-    """Build the static book from executed notebooks; `make book` executes them first.
+    """Build the static book from notebooks that were executed elsewhere, by papermill on a GPU say.
 
-    Example: defectlib publish build/notebooks/cpu/*.ipynb
+    Example: defectlib publish build/notebooks/gpu/*.ipynb
     """
     from defectlib.publishing import staging
     from defectlib.studies import plans
 
     with _alone():
-        staging.stage(sources, STAGE, plans.plan)
-        print(f"book: building the pages of {len(sources)} notebooks and the chapters", file=sys.stderr)
-        staging.build_html(STAGE, CONFIG, PAGES, BUILD / "book.log")
+        staging.publish(sources, STAGE, CONFIG, PAGES, BUILD / "book.log", plans.plan)
+
+
+def reproduce_command(
+    dataset: Annotated[str, typer.Argument(help="Of `defectlib data list`, or 'embedded' for the profile's products.")],
+    profile: Profile = "gpu",
+    jobs: Jobs = None,
+    cluster: ClusterName = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Make every table and figure that the paper has of a dataset, as executed notebooks below build/notebooks.
+
+    Example: defectlib reproduce defect-spectrum --dry-run
+    """
+    from defectlib.studies import dataset as tables
+
+    runs = {run.name: (run.notebook, dict(run.parameters)) for run in tables.runs(dataset, profile)}
+    name = dataset.lower().replace("-", "_")
+    for path in _executed(runs, BUILD / "notebooks" / Path(profile).stem / name, jobs, cluster, dry_run):
+        print(path)
+
+
+def _executed(
+    runs: Mapping[str, tuple[str, dict[str, Any]]], out: Path, jobs: int | None, cluster: str | None, dry_run: bool
+) -> list[Path]:
+    """Notebooks with parameters by the names of their outputs, executed once all they read is built.
+
+    Returns:
+        The files in ``out``; none of a dry run, which is printed.
+    """
+    import shutil
+
+    from defectlib import engine
+    from defectlib.publishing import notebooks
+    from defectlib.store import Store
+    from defectlib.studies import plans
+
+    if cluster not in (None, *get_args(engine.Cluster)):
+        raise unknown("cluster", cluster, get_args(engine.Cluster))
+    store = Store()
+    stages = {
+        name: notebooks.run_of(notebook, parameters, plans.plan(notebook, parameters))
+        for name, (notebook, parameters) in runs.items()
+    }
+    # What a notebook read is kept whole beside it: an artifact that was deleted is made again.
+    wanted = [*(needed for stage in stages.values() for needed in stage.reads), *stages.values()]
+    if dry_run:
+        print(engine.summary(wanted, store))
+        return []
+    engine.build(wanted, store, jobs=jobs, cluster=cluster)
+    runtime.made(out)
+    for name, stage in stages.items():
+        shutil.copyfile(store.find(stage) / f"{stage.notebook}.ipynb", out / f"{name}.ipynb")
+    return [out / f"{name}.ipynb" for name in runs]
 
 
 def pdf_command(
@@ -212,24 +284,28 @@ def archive_command(
 
 #: By their names, for the command line to take up.
 COMMANDS: dict[str, Callable[..., None]] = {
+    "book": book_command,
+    "publish": publish_command,
+    "reproduce": reproduce_command,
     "run-notebook": run_notebook_command,
     "refresh-notebooks": refresh_notebooks_command,
     "plan": plan_command,
     "build": build_command,
     "store": store_command,
     "record": record_command,
-    "publish": publish_command,
     "pdf": pdf_command,
     "archive": archive_command,
 }
 
 
 def built(stage: Stage) -> Path:
-    """The artifact of ``stage``, built where it is not there; loads torch either way."""
+    """The artifact of ``stage``, built where it is not there."""
+    from defectlib import engine
     from defectlib.store import Store
-    from defectlib.studies.stages import RUNNERS
 
-    return Store().build(stage, RUNNERS)
+    store = Store()
+    engine.build([stage], store)
+    return store.find(stage)
 
 
 def _alone() -> AbstractContextManager[None]:

@@ -17,7 +17,17 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializeAsAny,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from defectlib.errors import UserError, shown, unknown
 
@@ -64,6 +74,7 @@ class Stage(Settings):
 
     stage: ClassVar[str]
     version: ClassVar[int] = 1
+    timed: ClassVar[bool] = False  # its result is a time, so nothing else may run beside it
     #: Fields that say where a result was computed and not what it is; see :meth:`key`.
     machine_fields: ClassVar[frozenset[str]] = frozenset({"device", "dtype"})
 
@@ -337,6 +348,7 @@ class SamplerTiming(Stage):
     """How long pairs take with each sampler and number of network calls, all of them timed in one run."""
 
     stage: ClassVar[str] = "sampler_timing"
+    timed: ClassVar[bool] = True
 
     large: DenoiserTraining
     small: DenoiserTraining
@@ -542,6 +554,7 @@ class SegmenterTiming(Stage):
     """How long the baselines take for one image, all of them timed in one run, with fresh weights (Table 2)."""
 
     stage: ClassVar[str] = "segmenter_timing"
+    timed: ClassVar[bool] = True
     version: ClassVar[int] = 2
 
     data: Data  # whose first training image it is: its size and the number of defect types are what counts
@@ -563,6 +576,7 @@ class Throughput(Stage):
     """How long a training step and a call of every network take, all of them timed in one run, with fresh weights."""
 
     stage: ClassVar[str] = "throughput"
+    timed: ClassVar[bool] = True
 
     # Whose steps are timed. A tuple of settings is no input: none of these trainings is made.
     denoisers: tuple[DenoiserTraining, ...]
@@ -720,6 +734,26 @@ class Clicking(Stage):
         if (self.method == "Defect-Click") != (self.clicker is not None):
             raise UserError(f"method '{self.method}': Defect-Click needs a clicker, and no other method has one")
         return self
+
+
+class NotebookRun(Stage):
+    """A notebook executed with parameters, from artifacts that are there."""
+
+    stage: ClassVar[str] = "notebook"
+
+    notebook: str  # name, without suffix
+    parameters: dict[str, Any]
+    cells: str  # SHA-256 over types, sources and tags of the cells
+    code: str  # SHA-256 over the package and the reference results
+    reads: tuple[SerializeAsAny[Stage], ...] = Field((), exclude=True)
+
+    def inputs(self) -> dict[str, Stage]:
+        """What the notebook reads, by key."""
+        return {stage.key(): stage for stage in self.reads}
+
+    def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """Fields, and the keys of what is read in no order."""
+        return super().identity(ignore | {"reads"}) | {"reads": sorted(self.inputs())}
 
 
 #: Every stage by name; the way back from a settings file to an object.

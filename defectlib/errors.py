@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from reprlib import Repr
+from typing import Any
 
 _LONGEST = 2000  # characters of a line
 _SHORT = Repr()
@@ -31,6 +32,10 @@ class UserErrors(UserError):
         self.summary = summary
         self.faults = tuple(faults)
         super().__init__("\n".join([summary, *(f"  {fault}" for fault in self.faults)]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """An error crosses from a worker to the process that asked."""
+        return type(self), (self.summary, self.faults)
 
     @property
     def lines(self) -> tuple[str, ...]:

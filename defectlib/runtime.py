@@ -10,12 +10,12 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from tqdm import tqdm
@@ -125,8 +125,7 @@ def _version(name: str) -> str | None:
 
 def machine() -> str:
     """The processor and the number of cores this process may use, in words."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} cores"
+    return f"{_processor()}, {cores()} cores"
 
 
 @cache
@@ -143,12 +142,18 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+report: Callable[[dict[str, Any]], None] | None = None
+"""Takes what a process that works for another one has to say: lines, and the states of its progress bars."""
+
+
 def progress(total: int, what: str, initial: int = 0, unit: str = "step") -> tqdm:
     """A progress bar: what is being done, n of N, time left.
 
     On a terminal it redraws in place. In a log it prints a line every ten seconds, so that logs stay readable.
     """
     terminal = sys.stderr.isatty()
+    if report is not None:
+        return _Reported(total=total, desc=what, initial=initial, unit=unit, mininterval=1, leave=False)
     return tqdm(
         total=total,
         desc=what,
@@ -157,19 +162,36 @@ def progress(total: int, what: str, initial: int = 0, unit: str = "step") -> tqd
         dynamic_ncols=terminal,
         mininterval=0.2 if terminal else 10,
         file=sys.stderr if terminal else _Lines(sys.stderr),
-        disable=_quiet(),
+        disable=is_quiet(),
         leave=False,
     )
 
 
+class _Reported(tqdm):
+    """A bar whose state goes to :data:`report` each time it would be drawn."""
+
+    def display(self, *_: Any, **__: Any) -> None:
+        """Send steps, seconds and what the loop says of itself (its loss)."""
+        state = self.format_dict
+        report({name: state[name] for name in ("n", "total", "initial", "elapsed", "postfix")})
+
+
 def say(message: str) -> None:
     """One line on standard error about what is being done."""
-    if not _quiet():
+    if report is not None:
+        report({"say": message})
+    elif not is_quiet():
         print(message, file=sys.stderr, flush=True)
 
 
-def _quiet() -> bool:
+def is_quiet() -> bool:
+    """Whether ``DEFECTLIB_QUIET`` asks for no progress."""
     return os.environ.get("DEFECTLIB_QUIET") == "1"
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Lines:

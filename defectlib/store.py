@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
-from defectlib import runtime
+from defectlib import reading, runtime
 from defectlib.config import STAGES, Stage, parse
 from defectlib.errors import UserError, shown
 
@@ -211,6 +211,22 @@ def settings_of(record: Mapping[str, Any]) -> Stage:
     if not isinstance(values, dict):
         raise UserError(f"the settings of stage '{name}' must be a table of names and values, found {shown(values)}")
     return parse(STAGES[name], values)
+
+
+def read_settings(path: Path) -> Stage:
+    """The settings in a JSON file ``{stage, settings}``, such as ``defectlib plan --json`` lists.
+
+    Raises:
+        UserError: The file is not JSON, or its content describes no stage.
+    """
+    advice = "`defectlib plan --json` shows what it should hold"
+    content = reading.read_json(path, advice)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold a table with 'stage' and 'settings'; {advice}")
+    try:
+        return settings_of(content)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def digests(directory: Path) -> dict[str, str]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from defectlib import torchvision_shim  # noqa: F401
+from defectlib import engine, torchvision_shim  # noqa: F401
+
+os.environ.setdefault(engine.JOBS, "1")  # a process for each stage would load torch each time
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

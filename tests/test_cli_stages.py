@@ -392,7 +392,7 @@ def test_a_shipped_net_cut_in_half_is_one_line(shared, tmp_path, monkeypatch, ca
 
 
 def cli_runners():
-    from defectlib.studies.stages import RUNNERS
+    from defectlib.engine import RUNNERS
 
     return RUNNERS
 

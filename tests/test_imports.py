@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "config": {"errors"},
     "store": {"errors", "reading", "runtime", "config"},
     "pruning": {"errors", "store"},
+    "engine": {"errors", "runtime", "config", "store"},
     "profiles": {"errors", "reading", "runtime", "config", "data"},
     "torchvision_shim": set(),
     "device": {"errors", "runtime"},
@@ -42,10 +43,10 @@ ALLOWED: dict[str, set[str]] = {
     "segmentation": CORE | TORCH | {"data", "metrics", "detection"},
     "click": CORE | TORCH | {"data", "metrics"},
     "report": CORE | {"data"},
-    "studies": SETTINGS | TORCH | NETWORKS | {"report"},
+    "studies": SETTINGS | TORCH | NETWORKS | {"report", "engine"},
     "publishing": SETTINGS,
     "cli_data": CORE | {"data"},
-    "cli_book": SETTINGS | {"pruning", "studies", "publishing", "report"},
+    "cli_book": SETTINGS | {"engine", "pruning", "studies", "publishing", "report"},
     "cli_click": SETTINGS | TORCH | {"cli_book", "data", "click", "studies"},
     "cli": {"cli_book", "cli_click", "cli_data"} | SETTINGS | TORCH | NETWORKS | {"studies", "publishing"},
     "__main__": {"cli"},
@@ -103,7 +104,7 @@ def modules_after(statement: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["defectlib", "defectlib.cli", "defectlib.store", "defectlib.studies.plans", "defectlib.publishing.jobs"]
+    ["defectlib", "defectlib.cli", "defectlib.store", "defectlib.studies.plans", "defectlib.engine"]
     + [f"defectlib.report.{path.stem}" for path in FILES if part(path) == "report" and path.stem != "__init__"],
 )
 def test_no_torch_is_loaded_by(module):

@@ -16,10 +16,10 @@ import pytest
 from defectlib.config import Synthesis
 from defectlib.data.folder import read_dataset
 from defectlib.defectgen.pairs import write_drawn
+from defectlib.engine import RUNNERS
 from defectlib.profiles import load_profile
 from defectlib.runtime import REPOSITORY
 from defectlib.store import Store, digests
-from defectlib.studies.stages import RUNNERS
 
 SMOKE = load_profile("smoke")
 PAIRS = SMOKE.synthesis(SMOKE.data("softgel"))

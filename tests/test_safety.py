@@ -75,14 +75,6 @@ def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
-def shell_faults(workflow: str) -> list[str]:
-    """Placeholders of a Snakefile's shell commands that are not quoted."""
-    found = []
-    for block in re.findall(r"\bshell:\s*\n((?:\s+f?\"[^\n]*\"\n?)+)", workflow):
-        found += [part for part in re.findall(r"\{[^{}]*\}", block) if not part.endswith(":q}")]
-    return found
-
-
 PYTHON = sorted(
     path for folder in ("defectlib", "benchmarks") for path in (REPOSITORY / folder).rglob("*.py")
 )  # fmt: skip
@@ -102,13 +94,6 @@ def test_notebooks_do_neither(path: Path):
             source = "".join(cell["source"])
             assert not re.search(r"^\s*[!%]", source, re.MULTILINE), f"cell {number} has a command of IPython's"
             assert not faults(source, f"{path.name}, cell {number}")
-
-
-def test_the_workflow_quotes_what_it_gives_to_a_shell():
-    workflow = (REPOSITORY / "Snakefile").read_text(encoding="utf-8")
-    assert workflow.count("shell:") >= 3
-    assert len(re.findall(r"\bshell:\s*\n(?:\s+f?\"[^\n]*\"\n?)+", workflow)) == workflow.count("shell:")
-    assert not shell_faults(workflow)
 
 
 def test_images_that_a_user_hands_over_choose_no_decoder():
@@ -169,8 +154,3 @@ def test_each_is_found(code):
 )
 def test_what_is_safe_is_passed(code):
     assert not faults(code, "x.py")
-
-
-def test_an_unquoted_placeholder_is_found():
-    rule = 'rule x:\n    shell:\n        "run {input.a:q} {output}"\n        " -p {wildcards.profile}"\n'
-    assert shell_faults(rule) == ["{output}", "{wildcards.profile}"]

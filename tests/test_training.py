@@ -7,6 +7,7 @@ import re
 
 import pytest
 import torch
+from defectlib.studies.stages import RUNNERS
 from safetensors.torch import load_file, save_file
 
 from defectlib.click import focal
@@ -24,7 +25,6 @@ from defectlib.errors import UserError
 from defectlib.rivals.training import load_rival
 from defectlib.segmentation import oracle, training
 from defectlib.store import Store
-from defectlib.studies.stages import RUNNERS
 from tests.test_cli import run
 
 DATA = EmbeddedData(product="softgel", size=32, shots=1, eval_count=2)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
+from defectlib import runtime
+from defectlib.config import NotebookRun, Stage
 from defectlib.errors import UserError, one_line, shown
 from defectlib.reading import read_text
 from defectlib.store import write_atomically
@@ -70,3 +76,33 @@ def fault(notebook: NotebookNode) -> str | None:
         if cell.execution_count is None:
             return f"code cell {number} of {len(cells)} has not run"
     return None
+
+
+# As stages ----------------------------------------------------------------------------------------------------------
+
+
+def run_of(name: str, parameters: Mapping[str, Any], reads: Iterable[Stage]) -> NotebookRun:
+    """The settings of a run of the notebook ``name``: outputs as committed are not among what it depends on."""
+    cells = read(runtime.REPOSITORY / "notebooks" / f"{name}.ipynb").cells
+    content = json.dumps([[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in cells])
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    return NotebookRun(
+        notebook=name, parameters=dict(parameters), cells=digest, code=source_digest(), reads=tuple(reads)
+    )
+
+
+@cache
+def source_digest() -> str:
+    """SHA-256 over the package, the claims and the reference results: what notebooks depend on."""
+    files = [*runtime.PACKAGE_ROOT.rglob("*.py"), *runtime.PACKAGE_ROOT.glob("report/*.json")]
+    book = runtime.REPOSITORY / "book"
+    return digest_of([*files, book / "claims.yaml", *(book / "reference").rglob("*.json")])
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """SHA-256 over names and contents of files of the checkout."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(runtime.REPOSITORY)}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -21,11 +21,18 @@ from papermill.engines import NBClientEngine, NotebookExecutionManager, papermil
 from papermill.exceptions import PapermillExecutionError
 
 from defectlib import runtime
+from defectlib.config import NotebookRun
 from defectlib.errors import UserError
 from defectlib.publishing import PublishingError, notebooks, parameters
 from defectlib.store import write_atomically
 
 ENGINE = "defectlib"
+
+
+def run(settings: NotebookRun, inputs: Mapping[str, Path], out: Path) -> None:
+    """The stage: the executed notebook in ``out``."""
+    name = f"{settings.notebook}.ipynb"
+    run_notebook(runtime.REPOSITORY / "notebooks" / name, out / name, settings.parameters)
 
 
 def run_notebook(source: Path, target: Path, values: Mapping[str, Any]) -> None:
@@ -63,22 +70,21 @@ def run_notebook(source: Path, target: Path, values: Mapping[str, Any]) -> None:
 
 
 class ProgressEngine(NBClientEngine):
-    """papermill's own engine, with a line on stderr as each code cell starts."""
+    """papermill's own engine, with a progress bar over the code cells."""
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: NotebookExecutionManager, kernel_name: str, **options: Any) -> None:
-        """Execute the cells, announcing each."""
-        name = Path(nb_man.output_path).stem
+        """Execute the cells."""
         code = notebooks.code_cells(nb_man.nb)
-        cell_start = nb_man.cell_start
+        cell_complete = nb_man.cell_complete
+        with runtime.progress(len(code), Path(nb_man.output_path).stem, unit="cell") as bar:
 
-        def announced(cell: NotebookNode, cell_index: int | None = None, **rest: Any) -> None:
-            if cell in code:
-                print(f"{name}: cell {code.index(cell) + 1} of {len(code)}", file=sys.stderr, flush=True)
-            cell_start(cell, cell_index, **rest)
+            def counted(cell: NotebookNode, cell_index: int | None = None, **rest: Any) -> None:
+                cell_complete(cell, cell_index, **rest)
+                bar.update(cell in code)
 
-        nb_man.cell_start = announced
-        super().execute_managed_notebook(nb_man, kernel_name, **options)
+            nb_man.cell_complete = counted
+            super().execute_managed_notebook(nb_man, kernel_name, **options)
 
 
 papermill_engines.register(ENGINE, ProgressEngine)

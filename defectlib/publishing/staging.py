@@ -7,6 +7,7 @@ notebooks stay comparable.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -28,7 +29,28 @@ from defectlib.publishing import PublishingError, notebooks, pictures, repositor
 Plan = Callable[[str, Mapping[str, Any]], Iterable[Stage]]
 #: Jupyter Book has no ``python -m``; its script need not be on the path.
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
+MADE_FROM = ".made-from"
 BOX_TITLE = "Where the numbers of this page come from"
+
+
+def publish(sources: Sequence[Path], root: Path, config: Path, output: Path, log: Path, plan: Plan) -> None:
+    """Stage executed notebooks and build their book, unless ``output`` is the book of just these.
+
+    The book says what it was made from, in a file among its pages, so it never seems newer than it is.
+
+    Raises:
+        UserError, PublishingError: See :func:`stage` and :func:`build_html`.
+    """
+    book = [path for path in (runtime.REPOSITORY / "book").rglob("*") if path.is_file()]
+    made_from = [notebooks.source_digest(), notebooks.digest_of([*book, config])]
+    made_from += [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources]
+    key = "\n".join(made_from)
+    if (output / MADE_FROM).is_file() and (output / MADE_FROM).read_text() == key:
+        return
+    stage(sources, root, plan)
+    runtime.say(f"book: building the pages of {len(sources)} notebooks and the chapters")
+    (root / MADE_FROM).write_text(key)
+    build_html(root, config, output, log)
 
 
 def stage(sources: Sequence[Path], root: Path, plan: Plan) -> None:
@@ -73,6 +95,8 @@ def build_html(root: Path, config: Path, output: Path, log: Path) -> Path:
     """
     partial = output.with_name(f"{output.name}.partial")
     built = run_builder("html", root, config, partial, log)
+    if (root / MADE_FROM).is_file():
+        shutil.copyfile(root / MADE_FROM, built / MADE_FROM)
     shutil.rmtree(output, ignore_errors=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     built.rename(output)

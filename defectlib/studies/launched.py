@@ -9,9 +9,9 @@ from pathlib import Path
 
 from defectlib import runtime
 from defectlib.config import DenoiserTraining, Stage
+from defectlib.engine import RUNNERS
 from defectlib.errors import UserError
 from defectlib.store import Store
-from defectlib.studies.stages import RUNNERS
 
 
 def build(settings: Stage, store: Store) -> Path | None:

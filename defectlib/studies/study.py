@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from defectlib import runtime
+from defectlib import engine, runtime
 from defectlib.config import Stage, Synthesis
 from defectlib.data.folder import read_dataset
 from defectlib.data.sample import Sample
 from defectlib.errors import UserError
 from defectlib.profiles import Profile
 from defectlib.store import Store
-from defectlib.studies.stages import RUNNERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,19 +55,16 @@ class Study(ABC):
         return not self.as_built or all(self.store.find(stage) for stage in stages)
 
     def build(self) -> None:
-        """Make what is missing, saying on standard error which of how many is at hand; see also :data:`AS_BUILT`.
+        """Make what is missing (:func:`defectlib.engine.build`); see also :data:`AS_BUILT`.
 
         Raises:
             UserError: Nothing is to be built, and nothing is there.
         """
         stages = self.stages()
-        missing = [stage for stage in stages if self.store.find(stage) is None]
         if self.as_built:
-            self._tell(len(stages) - len(missing), len(stages))
-            return
-        for number, stage in enumerate(missing, start=1):
-            runtime.say(f"{stage.stage} {number} of {len(missing)} ({stage.key()})")
-            self.store.build(stage, RUNNERS)
+            self._tell(sum(self.store.find(stage) is not None for stage in stages), len(stages))
+        else:
+            engine.build(stages, self.store)
 
     def _tell(self, there: int, wanted: int) -> None:
         if wanted and not there:
@@ -84,7 +80,7 @@ class Study(ABC):
         found = self.store.find(stage)
         if found is None and self.as_built:
             raise UserError(f"{stage.stage} {stage.key()} is not built yet; build it, or leave out --as-built")
-        return found or self.store.build(stage, RUNNERS)
+        return found or self.store.build(stage, engine.RUNNERS)
 
     def read_pairs(self, synthetic: Synthesis) -> tuple[Sample, ...]:
         """The pairs of a synthetic set, in the order in which they were sampled."""

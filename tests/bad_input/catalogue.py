@@ -9,7 +9,6 @@ from tests.bad_input import (  # noqa: F401
     options,
     places,
     published,
-    receipts,
     settings,
 )
 from tests.bad_input.case import CASES

@@ -30,11 +30,10 @@ from defectlib.data.split import Split
 from defectlib.errors import UserError, one_line
 from defectlib.profiles import load_profile
 from defectlib.publishing import notebooks, parameters
-from defectlib.publishing.jobs import read_plan
 from defectlib.report import tables
 from defectlib.segmentation import training
 from defectlib.segmentation.models import build
-from defectlib.store import PROVENANCE, SEAL, Store
+from defectlib.store import PROVENANCE, SEAL, Store, read_settings
 from tests.bad_input import clicks
 from tests.bad_input.things import committed, own_folder
 from tests.bad_input.things import training as stage
@@ -177,7 +176,7 @@ READERS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
         json.dumps(coco("Casting", {"a.jpg": [(0, [box(1, 1, 4, 4)])]})).encode(),
         read_page,
     ),
-    "settings": ("settings.json", json.dumps(stage()).encode(), read_plan),
+    "settings": ("settings.json", json.dumps(stage()).encode(), read_settings),
     "profile": (
         "own.yaml",
         b"base: smoke\nown: {crop: 32, count: 7}\nproducts: &a [softgel]\nmodels: [UNet]\n",
@@ -259,7 +258,7 @@ def test_the_provenance_of_an_artifact_is_read_or_the_artifact_set_aside(tmp_pat
     found = stage()
     settings_file = tmp_path / "settings.json"
     settings_file.write_text(json.dumps(found))
-    asked = read_plan(settings_file)
+    asked = read_settings(settings_file)
     artifact = tmp_path / "store" / asked.stage / asked.key()
     whole = json.dumps({"stage": asked.stage, "settings": found["settings"], "files": {}}).encode()
 

@@ -15,7 +15,6 @@ CHOSEN = (
     "command line: '\\x1b[31m'",
     "profile YAML: a Python object",
     "build --settings: too deep",
-    "build --receipt: the settings",
     "train-segmenter: --seed 1e3",
     "export-onnx: weights that are a pickle which runs a program",
     "sample: a place that is a file",

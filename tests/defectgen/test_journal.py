@@ -8,8 +8,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from defectlib.defectgen import training
 from defectlib.defectgen.journal import LOG, PAIRS, SAMPLES, Journal, grid, keep
+from defectlib.engine import RUNNERS
 from defectlib.store import Store, digests
-from defectlib.studies.stages import RUNNERS
 from tests.defectgen.conftest import LARGE, SMALL
 
 ASKED = {"samples_every": 2, "tensorboard": True}

@@ -16,9 +16,9 @@ import pytest
 
 from defectlib.config import DenoiserTraining, Stage
 from defectlib.defectgen import training
+from defectlib.engine import RUNNERS
 from defectlib.runtime import REPOSITORY
 from defectlib.store import Store
-from defectlib.studies.stages import RUNNERS
 from tests.defectgen.conftest import SMALL
 from tests.defectgen.test_training import SAME, distance
 

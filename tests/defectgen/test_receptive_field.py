@@ -13,7 +13,7 @@ from torch import nn
 from defectlib.config import RECEPTIVE_FIELDS, LargeNet, ReceptiveField, SmallNet
 from defectlib.defectgen import receptive_field as fields
 from defectlib.defectgen.denoiser import build_denoiser
-from defectlib.studies.stages import RUNNERS
+from defectlib.engine import RUNNERS
 from tests.defectgen.conftest import LARGE, SMALL
 
 CHANNELS = 4

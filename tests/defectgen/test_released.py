@@ -14,9 +14,9 @@ from defectlib.defectgen.denoiser import build_denoiser
 from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.pipeline import DefectGenPipeline
 from defectlib.defectgen.released import ReleasedPipeline, released_timesteps, remaining_variety
+from defectlib.engine import RUNNERS
 from defectlib.errors import UserError
 from defectlib.store import UNFINISHED, settings_of
-from defectlib.studies.stages import RUNNERS
 from tests.defectgen.conftest import SYNTHETIC
 
 CHANNELS = 6

@@ -9,9 +9,9 @@ from defectlib.config import DenoiserTraining, parse
 from defectlib.defectgen import training
 from defectlib.defectgen.journal import LOG, SAMPLES
 from defectlib.defectgen.team import Team, check_processes
+from defectlib.engine import RUNNERS
 from defectlib.errors import UserError
 from defectlib.store import Store
-from defectlib.studies.stages import RUNNERS
 from tests.defectgen.conftest import DATA, SMALL
 from tests.defectgen.test_training import SAME, distance
 

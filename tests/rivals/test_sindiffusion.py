@@ -11,10 +11,10 @@ from defectlib.data.loading import load_train
 from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.training import load_denoiser
 from defectlib.device import generator
+from defectlib.engine import RUNNERS
 from defectlib.profiles import load_profile
 from defectlib.rivals import ddpm, sindiffusion
 from defectlib.store import Store
-from defectlib.studies.stages import RUNNERS
 
 DATA = EmbeddedData(product="softgel", size=32, shots=1, eval_count=3)
 

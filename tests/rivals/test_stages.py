@@ -13,12 +13,12 @@ from defectlib.config import EmbeddedData, RivalSynthesis, RivalTraining
 from defectlib.data.folder import read_dataset
 from defectlib.data.loading import load_good, load_one_or_all, load_train
 from defectlib.data.verify import check
+from defectlib.engine import RUNNERS
 from defectlib.errors import UserError
 from defectlib.rivals import sampling
 from defectlib.rivals.training import load_rival, method, trained_on
 from defectlib.shipping import ship
 from defectlib.store import UNFINISHED, Store
-from defectlib.studies.stages import RUNNERS
 from tests.interruption import cut_once
 
 DATA = EmbeddedData(product="softgel", size=32, shots=1, eval_count=3)

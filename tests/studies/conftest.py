@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from defectlib import engine
 from defectlib.profiles import Profile, load_profile
 from defectlib.store import Store
-from defectlib.studies import study
-from defectlib.studies.stages import RUNNERS
 
 
 @pytest.fixture(scope="session")
@@ -28,4 +27,4 @@ def nothing_runs(monkeypatch):
     def refuse(settings, inputs, out):
         raise AssertionError(f"{settings.stage} {settings.key()} is made again")
 
-    monkeypatch.setattr(study, "RUNNERS", dict.fromkeys(RUNNERS, refuse))
+    monkeypatch.setattr(engine, "RUNNERS", dict.fromkeys(engine.RUNNERS, refuse))

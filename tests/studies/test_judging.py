@@ -13,12 +13,12 @@ from defectlib.config import EmbeddedData, Judgement, OracleTraining
 from defectlib.data.folder import read_dataset
 from defectlib.data.loading import load_eval, load_train
 from defectlib.data.sample import Sample
+from defectlib.engine import RUNNERS
 from defectlib.errors import UserError
 from defectlib.segmentation import oracle
 from defectlib.segmentation.evaluation import predict
 from defectlib.store import Store
 from defectlib.studies import judging
-from defectlib.studies.stages import RUNNERS
 
 CLASSES = ("pit", "stain")
 STEP = 100  # of a grey level, from class to class
