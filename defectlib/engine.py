@@ -236,7 +236,7 @@ _CLUSTERS: dict[Cluster, tuple[str, str]] = {
 
 
 def _cluster(name: Cluster) -> Any:
-    """Workers of a cluster, as ``~/.config/dask`` describes them; they come and go with the work."""
+    """Workers of a cluster, as dask's configuration describes them (``workflow/dask.yaml``); they come and go."""
     module, kind = _CLUSTERS[name]
     try:
         found = getattr(import_module(module), kind)
@@ -248,7 +248,7 @@ def _cluster(name: Cluster) -> Any:
         started = found()
     except (ValueError, OSError) as error:
         raise UserError(f"--cluster {name}: {error}; see the chapter on reproducing it on a cluster") from error
-    started.adapt(minimum=0, maximum=dask.config.get(f"defectlib.{name}.workers", 16))
+    started.adapt(minimum=0, maximum=dask.config.get("defectlib.workers", 16))
     return started
 
 

@@ -194,6 +194,25 @@ def test_a_killed_command_resumes_when_given_again(reduced, undisturbed, tmp_pat
     assert contents(tmp_path, reduced) == undisturbed
 
 
+def test_slurm_jobs_make_what_one_process_makes(reduced, undisturbed, tmp_path):
+    """With a scheduler of jobs that starts each at once, on this machine."""
+    programs = {"sbatch": 'sh "$1" >"$1.log" 2>&1 &\necho "Submitted batch job $!"', "scancel": 'kill "$@"'}
+    for name, lines in programs.items():
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f'#!/bin/sh\ncp "$1" {tmp_path} 2>/dev/null\n{lines}\n')
+        program.chmod(0o755)
+    more = {"DASK_CONFIG": str(REPOSITORY / "workflow" / "dask.yaml"), "DASK_JOBQUEUE__SLURM__INTERFACE": "lo"}
+    more |= {"DASK_DEFECTLIB__WORKERS": "2", "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    store = {"DEFECTLIB_STORE": str(tmp_path / "store"), "PYTHONPATH": str(REPOSITORY)}
+    script = SCRIPT.replace("jobs=2", 'cluster="slurm"')
+    subprocess.run([sys.executable, "-c", script, reduced], env=os.environ | store | more, check=True)
+    assert contents(tmp_path / "store", reduced) == undisturbed
+    (job, *_) = tmp_path.glob("*.sh")
+    assert {"#SBATCH -p gpu", "#SBATCH -A research", "#SBATCH --gres=gpu:1"} <= set(job.read_text().splitlines())
+    assert "--resources GPU=1" in job.read_text()
+
+
 def test_no_scheduler_at_the_address_is_told(reduced, tmp_path, monkeypatch):
     monkeypatch.setenv(engine.ADDRESS, "tcp://127.0.0.1:1")
     monkeypatch.setattr(engine, "SCHEDULER_TIMEOUT", "2 s")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded
 
-from benchmarks.faults import clock, damage, kills, outcome, races, refusals, runs
+from benchmarks.faults import damage, kills, outcome, races, refusals, runs
 from benchmarks.faults.outcome import Outcome
 from defectlib.report.tables import REFERENCE
 from defectlib.runtime import REPOSITORY
@@ -35,7 +35,6 @@ KINDS: dict[str, Callable[[Path, int, int], Iterable[Outcome]]] = {
     "full-disk": lambda work, seed, kills: refusals.full_disk(work, seed),
     "read-only": lambda work, seed, kills: refusals.read_only_store(work),
     "races": lambda work, seed, kills: races.main(work),
-    "clock": lambda work, seed, kills: clock.main(work),
     "damage": lambda work, seed, kills: damage.main(work, seed),
 }
 

@@ -8,12 +8,13 @@ the user's own folder cannot be made again: there it must be told, or change not
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.faults import clock, kills, runs, state
+from benchmarks.faults import kills, runs, state
 from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.targets import SEGMENTER, TARGETS, Place, Target, builds, own_data
 from defectlib import runtime
@@ -144,7 +145,7 @@ def _cut_off(target: Target, work: Path, base: Path, seconds: float, pattern: st
     """The store of a run that was killed when it had left something under ``unfinished/``."""
     for part in (0.7, 0.8, 0.6, 0.9, 0.5, 0.4):
         place = target.prepare(Place(work / "cut", work / "shared"), base)
-        found = clock.cut(target.start(place, "run"), place.store, part * seconds)
+        found = _cut(target.start(place, "run"), place.store, part * seconds)
         if found and any((place.store / "work").glob(f"*/unfinished/{pattern}")):
             shutil.rmtree(work / "cut-store", ignore_errors=True)
             return shutil.copytree(place.store, work / "cut-store")
@@ -205,3 +206,17 @@ def _pixels(file: Path) -> bytes:
 
 def _values(file: Path) -> bytes:
     return state.content(file).encode()
+
+
+def _cut(run: runs.Run, store: Path, seconds: float) -> dict | None:
+    """Kill a run so many seconds into its stage; what it was in the middle of."""
+    end = time.monotonic() + runs.TIMEOUT
+    while state.in_progress(store) is None and not run.ended and time.monotonic() < end:
+        time.sleep(runs.POLL)
+    time.sleep(seconds)
+    if run.ended:
+        return None
+    run.stop()
+    found = state.in_progress(store)
+    run.kill()
+    return found

@@ -21,8 +21,7 @@ SHARES = {
     "sampling": 27,
     "segmenter training": 23,
     "augment": 10,
-    "notebook": 6,
-    "workflow": 4,
+    "notebook": 10,
 }
 IN_A_ROW = (0.7, 0.2, 0.1)  # how likely a run is to be killed once, twice, three times
 FRESH = 0.1  # of the runs are fresh commands where forks would do

@@ -99,13 +99,13 @@ def environment(store: Path, **others: str) -> dict[str, str]:
     return words | others
 
 
-def fresh(words: Sequence[str], folder: Path, variables: Mapping[str, str], module: str = "defectlib") -> Run:
-    """``python -m MODULE WORDS`` as anybody starts it."""
+def fresh(words: Sequence[str], folder: Path, variables: Mapping[str, str]) -> Run:
+    """``python -m defectlib WORDS`` as anybody starts it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "stdout").open("w") as out, (folder / "stderr").open("w") as err:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *words],
-            cwd=variables.get("PWD", REPOSITORY),
+            [sys.executable, "-m", "defectlib", *words],
+            cwd=REPOSITORY,
             env=os.environ | {"PYTHONPATH": str(REPOSITORY)} | dict(variables),
             stdin=subprocess.DEVNULL,
             stdout=out,

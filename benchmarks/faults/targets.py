@@ -39,8 +39,6 @@ PROFILE = {
     },
 }
 NOTEBOOK = "09_released_code"
-#: What the workflow is asked for: an artifact that needs three others.
-RECEIPT = "fidelity"
 
 
 @dataclass
@@ -73,26 +71,20 @@ class Target:
     Attributes:
         name: What it does.
         words: Its arguments at a place.
-        module: That has it; what is not the package itself is always a fresh command.
         needs: Stages that are there before.
         outputs: What it writes besides artifacts, at a place.
-        tree: Runs it in a folder that looks like the repository.
     """
 
     name: str
     words: Callable[[Place], list[str]]
-    module: str = "defectlib"
     needs: tuple[Stage, ...] = ()
     outputs: Callable[[Place], Path | None] = field(default=lambda place: None)
-    tree: bool = False
 
     def start(self, place: Place, name: str, fresh: bool = False, **variables: str) -> Run:
         """Start it at ``place``; its streams go to the folder ``name`` there."""
         environment = runs.environment(place.store, **variables)
-        if self.tree:
-            environment |= {"PWD": str(_tree(place.folder / "tree"))}
-        if fresh or self.module != "defectlib":
-            return runs.fresh(self.words(place), place.folder / name, environment, self.module)
+        if fresh:
+            return runs.fresh(self.words(place), place.folder / name, environment)
         return runs.forked(self.words(place), place.folder / name, environment)
 
     def prepare(self, place: Place, base: Path | None = None) -> Place:
@@ -139,31 +131,6 @@ def _notebook(place: Place) -> list[str]:
     return ["run-notebook", str(source), str(target), "-p", f"profile={own_profile(place.shared)}"]
 
 
-def _workflow(place: Place) -> list[str]:
-    return [
-        "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2", "--nolock", "--rerun-incomplete",
-        "--rerun-triggers", "mtime", "--scheduler", "greedy", "--resources", "gpu=1", "--quiet", "all",
-        "--config", "profile=smoke", "jobs=2", "--", f"build/receipts/{RECEIPT}/{workflow_stage().key()}.json",
-    ]  # fmt: skip
-
-
-def workflow_stage() -> Stage:
-    """What the workflow is asked for."""
-    from defectlib.studies import plans
-
-    found = [stage for stage in plans.plan(NOTEBOOK, {"profile": "smoke"}) if stage.stage == RECEIPT]
-    return found[-1]
-
-
-def _tree(tree: Path) -> Path:
-    """A folder in which the workflow finds what it names, and may write ``build``."""
-    tree.mkdir(parents=True, exist_ok=True)
-    for name in ("notebooks", "book", "_config.yml"):
-        if not (tree / name).exists():
-            (tree / name).symlink_to(REPOSITORY / name)
-    return tree
-
-
 def own_data(shared: Path) -> Path:
     """A dataset folder with its split, as a user might have it."""
     root = shared / "parts"
@@ -188,5 +155,4 @@ TARGETS = {
     "segmenter training": builds("segmenter training", SEGMENTER),
     "augment": Target("augment", _augment, outputs=lambda place: place.out),
     "notebook": Target("notebook", _notebook, outputs=lambda place: place.folder / "page" / "out.ipynb"),
-    "workflow": Target("workflow", _workflow, module="snakemake", tree=True),
 }

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from benchmarks.faults import __main__ as faults
-from benchmarks.faults import damage, kills, outcome, refusals, runs, state, targets
+from benchmarks.faults import damage, kills, outcome, refusals, runs, state
 from benchmarks.faults.targets import GENERATOR, TARGETS, Place, builds
 from defectlib.runtime import REPOSITORY, numpy_generator
 from defectlib.store import changed_since_sealed
@@ -125,11 +125,11 @@ def test_the_table_says_what_failed(tmp_path):
     assert outcome.line(bad).endswith("FAILED")
     assert bad.passed is False
     path = tmp_path / "faults.json"
-    outcome.write(path, "clock", [], seed=1)
+    outcome.write(path, "races", [], seed=1)
     outcome.write(path, "kills", [good, bad], seed=0)
-    outcome.write(path, "clock", [outcome.Outcome("clock", "c", skipped="no library")], seed=0)
+    outcome.write(path, "races", [outcome.Outcome("races", "c", skipped="no library")], seed=0)
     record = json.loads(path.read_text())
-    assert list(record["kinds"]) == ["kills", "clock"]
+    assert list(record["kinds"]) == ["kills", "races"]
     assert not changed_since_sealed(record)
     assert changed_since_sealed(record | {"kinds": {}})
     assert record["columns"] == list(outcome.COLUMNS)
@@ -137,12 +137,12 @@ def test_the_table_says_what_failed(tmp_path):
     assert record["kinds"]["kills"]["events"][1] == {
         "where": "b", "stage": "denoiser", "wrong": ["weights"], "finished": True, "equal": False
     }  # fmt: skip
-    assert record["kinds"]["clock"]["skipped"] == {"c": "no library"}
-    assert record["kinds"]["clock"]["provenance"]["seed"] == 0
+    assert record["kinds"]["races"]["skipped"] == {"c": "no library"}
+    assert record["kinds"]["races"]["provenance"]["seed"] == 0
 
 
 def test_only_a_whole_count_becomes_the_record(capsys):
-    for part in (["--only", "clock"], ["--kills", "99"]):
+    for part in (["--only", "races"], ["--kills", "99"]):
         with pytest.raises(SystemExit) as ended:
             faults.main([*part, "--record"])
         assert ended.value.code == 2
@@ -179,5 +179,4 @@ def test_a_whole_count_is_kept_as_it_goes_and_of_record_at_its_end(monkeypatch, 
 def test_every_share_has_its_target_and_they_are_a_hundred():
     assert kills.SHARES.keys() == TARGETS.keys()
     assert sum(kills.SHARES.values()) == 100
-    assert targets.workflow_stage().stage == targets.RECEIPT
     assert runs.environment(REPOSITORY)["OMP_NUM_THREADS"] == "1"
