@@ -17,7 +17,7 @@ from defectlib.runtime import REPOSITORY
 PARAMETERS = 'profile: str = "smoke"\nsteps: int = 2\nshots: int | None = None'
 
 
-def test_a_notebook_runs_whole_with_its_parameters_in_the_repository(written, tmp_path, capsys):
+def test_a_notebook_runs_whole_with_its_parameters_in_the_repository(written, tmp_path):
     source = written("import os\nprint(profile, steps, shots, os.getcwd())", parameters=PARAMETERS)
     run_notebook(source, tmp_path / "out" / "05_page.ipynb", {"steps": 7})
     executed = notebooks.read(tmp_path / "out" / "05_page.ipynb")
@@ -30,8 +30,6 @@ def test_a_notebook_runs_whole_with_its_parameters_in_the_repository(written, tm
     assert record["notebook"] == "05_page.ipynb"
     assert record["wall_seconds"] > 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["05_page.ipynb"]
-    progress = [line for line in capsys.readouterr().err.splitlines() if line.startswith("05_page: cell")]
-    assert progress == [f"05_page: cell {n} of 3" for n in (1, 2, 3)]
 
 
 def test_what_a_cell_writes_to_stderr_is_passed_on(written, tmp_path, capsys):
