@@ -166,15 +166,15 @@ def _finished(client: Client, futures: Mapping[str, Future], board: Board) -> li
         error = future.exception() if future.status == "error" else None
         if error is not None:  # a stage that needs one that failed has the same error
             errors.setdefault(str(error), error)
-        board.done(names[future.key], error)
+        board.done(names[future.key], error or future.result())
     return list(errors.values())
 
 
-def _work(stage: Stage, root: Path, needed: list[None]) -> None:
-    """The task, on a worker: make one stage, whose inputs are there, and tell how far it is."""
+def _work(stage: Stage, root: Path, needed: list[float]) -> float:
+    """The task, on a worker: make one stage, whose inputs are there, and tell how far it is; the seconds it took."""
     from distributed import get_worker
 
-    worker = get_worker()
+    worker, started = get_worker(), time.monotonic()
     os.environ[JOBS] = "1"  # what this process starts, such as a notebook's kernel, works in itself
     os.environ.pop(ADDRESS, None)
     runtime.report = lambda state: worker.log_event(TOPIC, {"name": name_of(stage), **state})
@@ -182,6 +182,7 @@ def _work(stage: Stage, root: Path, needed: list[None]) -> None:
         Store(root).build(stage, RUNNERS)
     finally:
         runtime.report = None
+    return time.monotonic() - started
 
 
 # Where tasks run ----------------------------------------------------------------------------------------------------
@@ -257,24 +258,30 @@ def _cluster(name: Cluster) -> Any:
 
 def title(stage: Stage) -> str:
     """What is made, in a few words: ``segmenter UNet on softgel``."""
-    data = getattr(stage, "data", None)
-    about = [getattr(stage, "model", None), getattr(getattr(stage, "net", None), "kind", None)]
-    shown = getattr(data, "product", None) or getattr(getattr(data, "root", None), "name", None)
-    about += [f"on {shown}" if shown else None, getattr(stage, "notebook", None)]
-    return " ".join([stage.stage, *(part for part in about if part)])
+
+    def first(name: str) -> Any:  # of the stage, or of what it needs
+        return next((getattr(s, name) for s in (stage, *stage.inputs().values()) if getattr(s, name, None)), None)
+
+    if notebook := getattr(stage, "notebook", None):
+        return f"notebook {notebook}"
+    data, net = first("data"), getattr(stage, "net", None)
+    product = getattr(data, "product", None) or getattr(getattr(data, "root", None), "name", None)
+    words = (stage.stage, first("model"), getattr(net, "kind", None), product and f"on {product}")
+    return " ".join(word for word in words if word)
 
 
 class Board:
     """One live line: stages done of all, what runs with its own step and loss, the time left.
 
-    The time left is what the remaining steps take at the rates seen in this run, by kind of stage.
+    The time left is what the remaining steps take at the rates seen in this run, by kind of stage; a stage of a kind
+    that has not been seen takes what the others take on average.
     """
 
     def __init__(self, todo: Mapping[str, Stage], jobs: int) -> None:
         self.todo, self.jobs = todo, jobs
         self.running: dict[str, dict[str, Any]] = {}
         self.finished: set[str] = set()
-        self.rates: dict[tuple, float] = {}  # seconds a step
+        self.rates: dict[tuple, float] = {}  # seconds a step, by kind
         self.console = Console(stderr=True, quiet=runtime.is_quiet())
         self.live = Live(get_renderable=self.line, console=self.console, transient=True, refresh_per_second=2)
         self.logged = time.monotonic()
@@ -296,17 +303,20 @@ class Board:
         elif name in self.todo and name not in self.finished:
             self.running[name] = state
             if state["n"] > state["initial"]:
-                self.rates[_kind(self.todo[name])] = state["elapsed"] / (state["n"] - state["initial"])
+                whole = state["elapsed"] * state["total"] / (state["n"] - state["initial"])
+                self.rates[_kind(self.todo[name])] = whole / _steps(self.todo[name])
         if not self.console.is_terminal and time.monotonic() - self.logged > LOG_SECONDS:
             self.logged = time.monotonic()
             self.console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
 
-    def done(self, name: str, error: BaseException | None) -> None:
-        """Take a stage off the board; say what went wrong with it."""
+    def done(self, name: str, outcome: BaseException | float) -> None:
+        """Take a stage off the board: say what went wrong with it, or note how many seconds it took."""
         self.running.pop(name, None)
         self.finished.add(name)
-        if error is not None:
-            self.console.print(f"{title(self.todo[name])}: {error}", highlight=False, markup=False)
+        if isinstance(outcome, BaseException):
+            self.console.print(f"{title(self.todo[name])}: {outcome}", highlight=False, markup=False)
+        else:
+            self.rates[_kind(self.todo[name])] = outcome / _steps(self.todo[name])
 
     def line(self) -> str:
         """The line as it stands."""
@@ -322,11 +332,16 @@ class Board:
         """0 while nothing is known yet."""
         if not self.rates:
             return 0.0
-        usual = sum(self.rates.values()) / len(self.rates)
+        known = {
+            name: self.rates[kind] * _steps(stage)
+            for name, stage in self.todo.items()
+            if (kind := _kind(stage)) in self.rates
+        }
+        usual = sum(known.values()) / len(known)
         left = 0.0
         for name in self.todo.keys() - self.finished:
-            steps = _steps(self.todo[name]) - self.running.get(name, {}).get("n", 0)
-            left += max(0, steps) * self.rates.get(_kind(self.todo[name]), usual)
+            state = self.running.get(name)
+            left += known.get(name, usual) * (1 - state["n"] / state["total"] if state else 1)
         return left / self.jobs
 
 
@@ -335,7 +350,7 @@ def _kind(stage: Stage) -> tuple:
 
 
 def _steps(stage: Stage) -> int:
-    return getattr(stage, "steps", getattr(stage, "count", 1) * getattr(stage, "num_inference_steps", 1))
+    return getattr(stage, "steps", getattr(stage, "count", 1))
 
 
 def summary(stages: Iterable[Stage], store: Store) -> str:

@@ -161,6 +161,7 @@ def progress(total: int, what: str, initial: int = 0, unit: str = "step") -> tqd
         unit=unit,
         dynamic_ncols=terminal,
         mininterval=0.2 if terminal else 10,
+        delay=0.5 if terminal else 10,  # what is done sooner needs no bar
         file=sys.stderr if terminal else _Lines(sys.stderr),
         disable=is_quiet(),
         leave=False,

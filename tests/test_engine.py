@@ -17,7 +17,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from defectlib import engine
-from defectlib.config import EmbeddedData, FolderData, SegmenterTiming, SegmenterTraining, Stage
+from defectlib.config import EmbeddedData, Evaluation, FolderData, SegmenterTiming, SegmenterTraining, Stage
 from defectlib.errors import UserError, UserErrors
 from defectlib.profiles import load_profile
 from defectlib.runtime import REPOSITORY
@@ -223,13 +223,14 @@ def test_no_scheduler_at_the_address_is_told(reduced, tmp_path, monkeypatch):
 def test_time_left_is_what_the_remaining_steps_take():
     data = EmbeddedData(product="softgel", size=32)
     slow = [SegmenterTraining(data=data, model="M2F", steps=100, seed=seed) for seed in range(3)]
-    todo = {engine.name_of(stage): stage for stage in slow}
+    todo = {engine.name_of(stage): stage for stage in [*slow, Evaluation(segmenter=slow[0])]}
     board = engine.Board(todo, jobs=2)
     assert "left" not in board.line()
-    first, second, _ = todo
+    first, second, _, evaluation = todo
     board.report({"name": first, "n": 50, "initial": 0, "total": 100, "elapsed": 100.0, "postfix": "loss=0.5"})
-    assert board.seconds_left() == pytest.approx((50 + 100 + 100) * 2.0 / 2)
-    assert board.line() == "0 of 3 done · about 5 min left · segmenter M2F on softgel 50/100, loss=0.5"
-    board.done(first, None)
+    assert board.seconds_left() == pytest.approx((100 + 200 + 200 + 200) / 2)
+    assert board.line() == "0 of 4 done · about 6 min left · segmenter M2F on softgel 50/100, loss=0.5"
+    board.done(first, 240.0)
     board.report({"name": second, "n": 100, "initial": 50, "total": 100, "elapsed": 100.0, "postfix": ""})
-    assert board.seconds_left() == pytest.approx(100 * 2.0 / 2)
+    board.done(evaluation, 7.0)
+    assert board.seconds_left() == pytest.approx(200 / 2)
