@@ -14,8 +14,12 @@ from defectlib.store import SHIPPED, Store, read_provenance, settings_of
 
 MIB = 2**20
 DENOISERS = sorted((SHIPPED / "denoiser").iterdir())
-ROUNDING = 0.002
-"""Of a loss, in the first steps, on another machine. Another seed, or a fifth more learning rate, moves it by more."""
+ROUNDING = 0.001
+"""Of the mean loss of ten steps in float32, on another machine and of a net trained in bfloat16: 0.0001 was seen.
+
+The learning rate still rises then, so rounding has no time to grow. Another seed, or a fifth more learning rate, moves
+it by 0.006 or more.
+"""
 
 
 def of_cpu_profile(product):
@@ -45,6 +49,7 @@ def test_retrain_asks_for_nets_that_are_not_shipped(tmp_path):
 def test_trained_again_a_net_starts_down_the_loss_curve_that_it_came_with(artifact):
     settings = settings_of(read_provenance(artifact))
     assert isinstance(settings, DenoiserTraining)
+    settings = settings.model_copy(update={"dtype": "fp32"})  # which every processor has
     samples, device = load_one_or_all(settings.data, settings.image), training.configure("cpu")
     state = training._start(settings, len(samples[0].classes), device, Team())
     batches = training._Batches(settings, samples, device)

@@ -16,8 +16,11 @@ from defectlib.store import SHIPPED, Store, read_provenance, settings_of
 
 MIB = 2**20
 CLICKERS = sorted((SHIPPED / "clicker").iterdir())
-ROUNDING = 0.01
-"""Of a loss, in the first steps, on another machine. Another seed, or a switch thrown, moves it by more."""
+ROUNDING = 0.003
+"""Of the first loss, before any step, on another machine: 0.0004 was seen. Another seed moves it by 0.016 or more.
+
+Of later losses it grows: the tenth was seen to differ by 0.017, as each decides which clicks the next one is shown.
+"""
 
 
 def of_users():
@@ -46,15 +49,11 @@ def test_it_is_read_in_full_precision_and_is_what_its_card_says(artifact):
 
 
 @pytest.mark.parametrize("artifact", CLICKERS, ids=lambda path: path.name)
-def test_trained_again_it_starts_down_the_loss_curve_that_it_came_with(artifact):
+def test_trained_again_it_starts_with_the_loss_that_it_came_with(artifact):
     settings, recorded = settings_of(read_provenance(artifact)), json.loads((artifact / "losses.json").read_text())
-    last = 10 if settings.key(any_machine=True) == of_users().key(any_machine=True) else 0  # the others: the start
-    scenes, network = domains(settings), training.initial(settings)
-    optimizer = training.optimizer_of(settings, network)
-    losses = [training.step(settings, scenes, network, optimizer, k) for k in range(last + 1)]
-    expected = [[k, loss] for k, loss in recorded if k <= last]
-    assert expected
-    assert [[k, losses[k]] for k, _ in expected] == [[k, pytest.approx(loss, rel=ROUNDING)] for k, loss in expected]
+    network = training.initial(settings)
+    loss = training.step(settings, domains(settings), network, training.optimizer_of(settings, network), 0)
+    assert [0, pytest.approx(loss, rel=ROUNDING)] == recorded[0]
 
 
 @pytest.mark.parametrize("product", procedural.PRODUCTS)

@@ -62,8 +62,7 @@ def plainly_trained(settings, samples):
     return denoiser, losses
 
 
-@pytest.mark.parametrize("settings", [LARGE, SMALL], ids=["large", "small"])
-@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize(("settings", "dtype"), [(LARGE, "fp32"), (SMALL, "fp32"), (SMALL, "bf16")])
 def test_on_a_cpu_it_is_the_plain_loop_to_the_bit(settings, dtype, samples, tmp_path):
     """Pinned as a loop and not as a digest, since the same arithmetic gives other bits on another processor."""
     settings = settings.model_copy(update={"steps": 12, "dtype": dtype})

@@ -156,10 +156,10 @@ def test_a_pair_depends_on_its_own_generator_and_the_image_that_it_picks(x, good
     many = cyclegan.sample(module, SETTINGS, [generator(7, k) for k in range(6)], good)
     alone = cyclegan.sample(module, SETTINGS, [generator(7, 1)], good)
     assert many.shape == (6, *x.shape[1:])
-    assert torch.equal(many[1:2], alone)
+    torch.testing.assert_close(many[1:2], alone, atol=1e-4, rtol=0)  # rounding in another batch
     with torch.no_grad():
         possible = [module.to_defective(image[None])[0] for image in good]
-    assert {sum(torch.equal(one, other) for other in possible) for one in many} == {1}
+    assert {sum(torch.allclose(one, other, atol=1e-4) for other in possible) for one in many} == {1}
 
 
 FOLDER = FolderData(root="/data/bolts", digest="0", split="splits/default.json")

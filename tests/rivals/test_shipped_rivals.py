@@ -16,8 +16,12 @@ from defectlib.studies.rivals import RIVALS, Rivals
 
 PRODUCTS = ("softgel",)
 NETS = sorted((SHIPPED / "rival").iterdir())
-ROUNDING = 0.02
-"""Of a loss, in the first steps, on another machine: adversaries enlarge what rounding begins."""
+LOSSES = {"SinGAN": ("loss_reconstruction",), "CycleGAN": ("loss_cycle", "loss_identity")}
+"""What is compared; in what adversaries do to each other, ten steps enlarge rounding to a third of the loss."""
+ROUNDING = 0.03
+"""Of their means over ten steps, on another machine: 0.01 was seen. Another seed, or a fifth more learning rate, moves
+one of them by more.
+"""
 
 
 def shipped(product, **values):
@@ -48,4 +52,5 @@ def test_trained_again_a_net_starts_down_the_loss_curve_that_it_came_with(artifa
     with safe_open(tmp_path / FILE, framework="pt") as file:
         (again,) = json.loads(file.metadata()["about"])["losses"]
     recorded = json.loads((artifact / "losses.json").read_text())[0]
-    assert again == pytest.approx(recorded, rel=ROUNDING, abs=1e-3)
+    for name in LOSSES[settings.method]:
+        assert again[name] == pytest.approx(recorded[name], rel=ROUNDING)

@@ -159,8 +159,8 @@ def test_a_pair_depends_on_its_own_generator_alone(x, tmp_path):
     alone = singan.sample(module, SETTINGS, [generator(7, 1)], None)
     assert three.shape == (3, *x.shape[1:])
     assert three.abs().max() <= 1
-    assert torch.equal(three[1:2], alone)
-    assert not torch.equal(three[0], three[1])
+    torch.testing.assert_close(three[1:2], alone, atol=1e-4, rtol=0)  # rounding in another batch
+    assert not torch.allclose(three[0], three[1], atol=1e-4)
 
 
 def test_what_is_saved_is_enough_to_sample(x, tmp_path):

@@ -62,11 +62,11 @@ def test_smaller_sets_are_the_first_pairs_of_one_set_and_nothing_is_sampled_twic
     (synthetic,) = sets
     cards = [json.loads((run.path(side[0].segmenter) / "model.json").read_text()) for side in sides.values()]
     assert [(card["real"], card["synthetic"]) for card in cards] == [(5, 0), (5, 1), (5, 5)]
-    # As the first of all pairs, the smallest set is what would be sampled alone.
-    alone = synthetic.model_copy(update={"count": 1})
-    (pair,) = run.read_pairs(alone)
-    assert np.array_equal(pair.image, run.read_pairs(synthetic)[0].image)
-    assert np.array_equal(pair.mask, run.read_pairs(synthetic)[0].mask)
+    # As the first of all pairs, the smallest set is what would be sampled alone, up to rounding in another batch.
+    (pair,) = run.read_pairs(synthetic.model_copy(update={"count": 1}))
+    first = run.read_pairs(synthetic)[0]
+    assert np.abs(pair.image.astype(int) - first.image).max() <= 1
+    assert np.mean(pair.mask != first.mask) < 0.01
 
 
 def test_real_images_alone_are_what_every_other_study_trains_on(smoke):
