@@ -320,7 +320,7 @@ def _text(claim: Mapping[str, Any], effects: Sequence[Effect], seeds: int) -> st
     spans = ["" if claim["exact"] or math.isnan(low) else f" [{low:{form}}, {high:{form}}]" for _, low, high in effects]
     texts = [f"{effect.value:{form}}{span}" for effect, span in zip(effects, spans, strict=True)]
     text = f"{'; '.join(texts)} {claim['unit']}".rstrip()
-    return with_minus(text if claim["exact"] else f"{text}, n = {seeds}")
+    return with_minus(text if claim["exact"] else f"{text}, n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{seeds}")
 
 
 def judge(studies: Mapping[str, Study | None]) -> pd.DataFrame:

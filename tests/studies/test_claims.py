@@ -321,13 +321,13 @@ def test_comparisons(name, index, rows, expected):
 def test_seeds_and_the_machine_come_from_provenance():
     assert judged("memorises", "images field", nets(), seeds=[0])[1] == UNDECIDED
     on_theirs = judged("table2", "model", times(lambda ms: ms), accelerator="NVIDIA GeForce RTX 3090", rounds=6)
-    assert on_theirs == ("+1.00 [+1.00, +1.00], n = 6", REPRODUCED)
+    assert on_theirs == ("+1.00 [+1.00, +1.00], n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}6", REPRODUCED)
 
 
 def test_numbers_are_means_in_the_claims_unit_with_their_interval():
     text, _ = judged("fpr-here", "product model measure", only("difference", FALL))
     value, low, high = (100 * end for end in contrast(np.concatenate([cells(around(0.3))] * 2)))
-    assert text == f"+{value:.1f} [+{low:.1f}, +{high:.1f}] points, n = 3"
+    assert text == f"+{value:.1f} [+{low:.1f}, +{high:.1f}] points, n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}3"
     best = pd.DataFrame({"difference": [around(0.02), around(0.03)]})
     assert claims.greatest(best)[0] == pytest.approx(contrast(cells(around(0.03)), tries=2))
 
@@ -371,7 +371,7 @@ def test_a_run_is_judged_like_reference_results_made_from_it(trained, tmp_path, 
     one_seed = replace(trained, profile=trained.profile.model_copy(update={"seeds": (0,)}))
     monkeypatch.setattr(tables, "REFERENCE", tmp_path / "none")
     row = claims.judge({"14_baselines": one_seed}).loc["robust-here"]
-    assert (row["verdict"], row[tables.RUN][-7:]) == (UNDECIDED, ", n = 1")
+    assert (row["verdict"], row[tables.RUN][-7:]) == (UNDECIDED, ", n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}1")
 
 
 # Pages --------------------------------------------------------------------------------------------------------------

@@ -173,7 +173,7 @@ def test_the_records_can_be_written_and_read_and_say_what_they_are_of(study, tmp
     rows = claims.judge({"16_defect_click": study})
     judged = ["click-better", "click-domains", "click-crops", "click-edges", "click-time-here"]
     assert (rows.loc[judged, "of record"] == rows.loc[judged, "this run"]).all()
-    assert rows.loc[judged, "this run"].str.endswith("n = 1").all()
+    assert rows.loc[judged, "this run"].str.endswith("n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}1").all()
     assert (rows.loc[["click-sam", "click-hours"], ["of record", "this run"]] == "").all(axis=None)
 
 
