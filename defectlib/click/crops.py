@@ -12,6 +12,7 @@ from PIL import Image
 from skimage.graph import MCP_Geometric
 
 from defectlib.click.clicks import Click
+from defectlib.click.layers import bounds, union
 from defectlib.click.walks import first_met
 
 DISK = 3
@@ -65,10 +66,9 @@ def whole(image: np.ndarray) -> Box:
 
 def around(region: np.ndarray, clicks: Sequence[Click] = ()) -> Box:
     """The least box that holds a bool (H, W) and ``clicks``, at least one of which must be there."""
-    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
-    rows = [*rows[[0, -1]], *(click.row for click in clicks)] if len(rows) else [click.row for click in clicks]
-    columns = [*columns[[0, -1]], *(c.column for c in clicks)] if len(columns) else [c.column for c in clicks]
-    return Box(float(min(rows)), float(min(columns)), float(max(rows)) + 1, float(max(columns)) + 1)
+    pixels = [(slice(click.row, click.row + 1), slice(click.column, click.column + 1)) for click in clicks]
+    rows, columns = union([bounds(region), *pixels])
+    return Box(float(rows.start), float(columns.start), float(rows.stop), float(columns.stop))
 
 
 def square(box: Box, ratio: float, least: float, outer: Box) -> Box:
@@ -89,16 +89,20 @@ def _moved(centre: float, side: float, low: float, high: float) -> tuple[float, 
 
 
 def cut(array: np.ndarray, box: Box, side: int) -> np.ndarray:
-    """What lies in ``box`` of a uint8 (H, W) or (H, W, 3), scaled to ``side`` pixels a side; every pixel counts."""
+    """What lies in ``box`` of a uint8 (H, W) or (H, W, 3), scaled to ``side`` pixels a side; every pixel counts.
+
+    True counts as 255.
+    """
     top, left = int(box.top), int(box.left)
     part = np.ascontiguousarray(array[top : math.ceil(box.bottom), left : math.ceil(box.right)])
+    part = part * np.uint8(255) if part.dtype == bool else part
     edges = (box.left - left, box.top - top, box.right - left, box.bottom - top)
     return np.asarray(Image.fromarray(part).resize((side, side), Image.Resampling.BILINEAR, box=edges))
 
 
 def cut_mask(mask: np.ndarray, box: Box, side: int) -> np.ndarray:
     """:func:`cut` of a bool (H, W): where at least half is covered."""
-    return cut(mask.astype(np.uint8) * 255, box, side) >= 128
+    return cut(mask, box, side) >= 128
 
 
 def put_back(values: np.ndarray, box: Box, shape: tuple[int, int]) -> tuple[np.ndarray, tuple[slice, slice]]:

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from defectlib.click.clicks import Click
+from defectlib.click.layers import Layer
 
 Kind = Literal["click", "paint", "erase", "clear"]
 #: Of all numbers of an edit: far beyond every image, and whatever is computed from it is still a number.
@@ -59,22 +60,29 @@ class Defect:
     clicks: tuple[Click, ...] = ()
 
 
-def stroke_mask(points: Sequence[tuple[float, float]], radius: float, shape: tuple[int, int]) -> np.ndarray:
-    """The pixels, bool ``shape``, whose middle is at most ``radius`` from the line through ``points`` (row, column).
+def stroke_mask(points: Sequence[tuple[float, float]], radius: float, shape: tuple[int, int]) -> Layer:
+    """The pixels, bool, of an image of ``shape`` whose middle is at most ``radius`` from the line through ``points``.
 
     The pixel that holds a point belongs to it, however thin the line is.
     """
-    mask = np.zeros(shape, bool)
     line = np.asarray(points, float).reshape(-1, 2)
-    for start, end in zip(line, line[1:] if len(line) > 1 else line, strict=False):
-        low = np.clip(np.floor(np.minimum(start, end) - radius), 0, shape).astype(int)
-        high = np.clip(np.ceil(np.maximum(start, end) + radius) + 1, 0, shape).astype(int)
+    (top, left), (bottom, right) = _reach(line, radius, shape)
+    mask = np.zeros((bottom - top, right - left), bool)
+    for ends in zip(line, line[1:] if len(line) > 1 else line, strict=False):
+        low, high = _reach(np.array(ends), radius, shape)
         rows, columns = np.ogrid[low[0] : high[0], low[1] : high[1]]
-        mask[low[0] : high[0], low[1] : high[1]] |= _distance(rows, columns, start, end) <= radius
+        part = mask[low[0] - top : high[0] - top, low[1] - left : high[1] - left]
+        part |= _distance(rows, columns, *ends) <= radius
     nearest = np.round(line).astype(int)
     nearest = nearest[((nearest >= 0) & (nearest < shape)).all(axis=1)]
-    mask[tuple(nearest.T)] = True
-    return mask
+    mask[nearest[:, 0] - top, nearest[:, 1] - left] = True
+    return Layer(mask, top, left)
+
+
+def _reach(line: np.ndarray, radius: float, shape: tuple[int, int]) -> list[list[int]]:
+    """The corners of the box, cut to the image, that holds every pixel within ``radius`` of points."""
+    low, high = np.floor(line.min(axis=0) - radius), np.ceil(line.max(axis=0) + radius) + 1
+    return np.clip([low, high], 0, shape).astype(int).tolist()
 
 
 def _distance(rows: np.ndarray, columns: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:

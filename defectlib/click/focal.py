@@ -89,7 +89,7 @@ class FocalClicker:
 
     def _change(self, probability: np.ndarray, box: Box, previous: np.ndarray, latest: Click) -> np.ndarray:
         """Where ``previous`` changes under the click, bool (H, W), by what the network says of ``box``."""
-        change = np.zeros_like(previous)
+        change = np.zeros(previous.shape, bool)  # unlike zeros_like, not written to until something changes
         values, place = put_back(probability, box, previous.shape)
         spot = latest.row - place[0].start, latest.column - place[1].start
         wanted = values >= threshold(float(values[spot]), latest.positive)

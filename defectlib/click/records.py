@@ -18,6 +18,7 @@ from PIL import Image
 
 from defectlib.click.clicks import Click, Clicker
 from defectlib.click.edits import Defect, Edit
+from defectlib.click.layers import Layer
 from defectlib.click.session import Session
 from defectlib.data.folder import read_json
 from defectlib.errors import UserError
@@ -37,7 +38,7 @@ class Record:
         shape: (H, W) of the image.
         edits: Everything done and not taken back.
         defects: As they stand after the edits.
-        arrays: See :meth:`~defectlib.click.session.Session.arrays`.
+        layers: See :meth:`~defectlib.click.session.Session.layers`.
     """
 
     source: str
@@ -47,16 +48,13 @@ class Record:
     shape: tuple[int, int]
     edits: tuple[Edit, ...]
     defects: tuple[Defect, ...]
-    arrays: tuple[np.ndarray, ...]
+    layers: tuple[Layer, ...]
 
     @classmethod
     def of(cls, session: Session, source: str, classes: tuple[str, ...], seconds: float) -> Record:
         """The record of a session."""
-        shape = session.index.shape
-        arrays = tuple(session.arrays())
-        return cls(
-            source, session.clicker.name, classes, round(seconds, 2), shape, session.edits, session.defects, arrays
-        )
+        done = session.edits, session.defects, tuple(session.layers())
+        return cls(source, session.clicker.name, classes, round(seconds, 2), session.index.shape, *done)
 
     def session(self, image: np.ndarray, clicker: Clicker) -> Session:
         """A session of ``image`` that goes on where this record ends.
@@ -64,8 +62,10 @@ class Record:
         Raises:
             ValueError: The image has another size.
         """
+        if image.shape[:2] != self.shape:
+            raise ValueError(f"it is {image.shape[:2]}, the record's is {self.shape}")
         session = Session(image, len(self.classes), clicker)
-        session.restore(self.edits, self.defects, self.arrays)
+        session.restore(self.edits, self.defects, self.layers)
         return session
 
     def replayed(self, image: np.ndarray, clicker: Clicker) -> Session:
@@ -81,13 +81,13 @@ class Record:
 
     def to_json(self) -> str:
         """As text; :func:`read_record` is the way back."""
-        values = {name: value for name, value in vars(self).items() if name not in ("edits", "defects", "arrays")}
+        values = {name: value for name, value in vars(self).items() if name not in ("edits", "defects", "layers")}
         values["edits"] = [_brief(edit) for edit in self.edits]
         values["defects"] = [
             {"class_id": d.class_id, "clicks": [list(asdict(click).values()) for click in d.clicks]}
             for d in self.defects
         ]
-        values["arrays"] = [_packed(array) for array in self.arrays]
+        values["arrays"] = [_packed(layer) for layer in self.layers]
         return json.dumps(values, ensure_ascii=False) + "\n"
 
 
@@ -109,8 +109,8 @@ def read_record(path: Path) -> Record:
             shape=(height, width),
             edits=tuple(_edit(edit) for edit in values["edits"]),
             defects=tuple(_defect(defect) for defect in values["defects"]),
-            arrays=tuple(
-                _unpacked(text, kind, (height, width)) for text, kind in zip(values["arrays"], types, strict=True)
+            layers=tuple(
+                _unpacked(packed, kind, (height, width)) for packed, kind in zip(values["arrays"], types, strict=True)
             ),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, zlib.error) as error:
@@ -157,16 +157,21 @@ def _defect(values: dict[str, Any]) -> Defect:
     return Defect(int(values["class_id"]), clicks)
 
 
-def _packed(array: np.ndarray) -> str:
-    return base64.b64encode(
-        zlib.compress(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")), 6)
-    ).decode()
+def _packed(layer: Layer) -> list[Any]:
+    """Top, left, bottom and right of a layer's box, and its values."""
+    (rows, columns), values = layer.box, layer.values
+    text = base64.b64encode(zlib.compress(values.astype(values.dtype.newbyteorder("<")), 6)).decode()
+    return [rows.start, columns.start, rows.stop, columns.stop, text]
 
 
-def _unpacked(text: str, kind: type, shape: tuple[int, int]) -> np.ndarray:
+def _unpacked(packed: list[Any] | str, kind: type, shape: tuple[int, int]) -> Layer:
+    # Records of earlier versions hold arrays of the image's size.
+    top, left, bottom, right, text = packed if isinstance(packed, list) else (0, 0, *shape, packed)
+    if not 0 <= top <= bottom <= shape[0] or not 0 <= left <= right <= shape[1]:
+        raise ValueError("an array lies outside the image")
     dtype = np.dtype(kind).newbyteorder("<")
-    size = shape[0] * shape[1] * dtype.itemsize
+    size = (bottom - top) * (right - left) * dtype.itemsize
     content = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size + 1)
     if len(content) != size:
-        raise ValueError("an array has not the size of the image")
-    return np.frombuffer(content, dtype).reshape(shape).astype(kind)
+        raise ValueError("an array has not the size of its box")
+    return Layer(np.frombuffer(content, dtype).reshape(bottom - top, right - left).astype(kind), top, left)

@@ -2,7 +2,8 @@
 
 A defect has a class, clicks of its own and a layer, so that several defects of one class in one image do not disturb
 each other: a method of interactive segmentation sees one of them at a time. Where layers overlap, the mask shows what
-was marked last. What the brush has set, clicks leave alone.
+was marked last. What the brush has set, clicks leave alone. An edit costs what the boxes of the defects that it touches
+cost, whatever the size of the image.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from scipy import ndimage
 
 from defectlib.click.clicks import Click, Clicker
 from defectlib.click.edits import Defect, Edit, stroke_mask
+from defectlib.click.layers import EMPTY, Box, Layer, bounds, overlap, union, within
 from defectlib.errors import UserError
 
-Box = tuple[slice, slice]
-Patches = list[tuple[np.ndarray, Box, np.ndarray]]  # arrays, where they differ, and what is not there now
+Patches = list[tuple[Layer, Box, np.ndarray]]  # layers, where they differ, and what is not there now
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,21 @@ class Session:
 
     Attributes:
         index: uint8 (H, W), the mask: 0 is background, k is class k. Read it, do not write it.
+        pixels: int (256,), how many pixels of the mask have each value.
+        changed: Box of the mask that holds all that the latest edit, undone or not, has changed.
         class_id: Class of what the next click or stroke begins, from 1.
     """
 
     def __init__(self, image: np.ndarray, defect_types: int, clicker: Clicker) -> None:
         self.image, self.defect_types, self.clicker = image, defect_types, clicker
         self.index = np.zeros(image.shape[:2], np.uint8)
+        self.pixels = np.bincount([0], [self.index.size], minlength=256).astype(int)
+        self.changed = EMPTY
         self.class_id = 1
         self._standing = _Standing()
         # Of each defect and pixel the number of the edit that marked it last, 0 where it is not marked.
-        self._layers: list[np.ndarray] = []
-        self._brushed = np.zeros(image.shape[:2], bool)
+        self._layers: list[Layer] = []
+        self._brushed = _empty(bool)
         self._begun: tuple[Edit, ...] = ()  # edits before those that can be taken back
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
@@ -180,27 +185,24 @@ class Session:
 
     # Keeping ----------------------------------------------------------------------------------------------------------
 
-    def arrays(self) -> list[np.ndarray]:
-        """What :meth:`restore` needs beside edits and defects: bool (H, W), then uint16 (H, W) of each defect."""
+    def layers(self) -> list[Layer]:
+        """What :meth:`restore` needs beside edits and defects: bool, what the brush has set; uint16 of each defect."""
         return [self._brushed, *self._layers[: len(self.defects)]]
 
-    def restore(self, edits: Sequence[Edit], defects: Sequence[Defect], arrays: Sequence[np.ndarray]) -> None:
-        """Go on from a state that was kept; its edits cannot be taken back any more.
+    def restore(self, edits: Sequence[Edit], defects: Sequence[Defect], layers: Sequence[Layer]) -> None:
+        """Go on from a state that was kept, where nothing was done yet; its edits cannot be taken back any more.
 
         Raises:
-            ValueError: The parts do not fit each other or the image.
+            ValueError: A defect has a class that there is not.
         """
-        brushed, *layers = arrays
-        if len(layers) != len(defects) or any(array.shape != self.index.shape for array in arrays):
-            raise ValueError("a layer is missing or has not the size of the image")
         if any(not 1 <= defect.class_id <= self.defect_types for defect in defects):
             raise ValueError("a defect has a class that there is not")
         self._standing = _Standing(tuple(defects), len(defects) - 1 if defects else None)
         self.class_id = defects[-1].class_id if defects else 1
-        self._layers = [layer.astype(np.uint16) for layer in layers]
-        self._brushed = brushed.astype(bool)
-        self._begun, self._done, self._undone = tuple(edits), [], []
-        self._compose((slice(None), slice(None)))
+        self._brushed, *self._layers = layers
+        self._begun = tuple(edits)
+        for layer in self._layers:
+            self._compose(layer.box)
 
     # Inside -----------------------------------------------------------------------------------------------------------
 
@@ -217,46 +219,56 @@ class Session:
         self._recompose(patches)
 
     def _click(self, edit: Edit) -> Patches:
-        layer = self._layer_of(edit)
+        layer, brushed = self._layer_of(edit), self._brushed
         row, column = (int(place) for place in edit.points[0])
         defect = self.defects[edit.defect]
         clicks = (*defect.clicks, Click(row, column, edit.positive))
-        mask = self.clicker.segment(self.image, clicks, layer > 0)
+        previous = np.zeros(self.index.shape, bool)
+        previous[layer.box] = layer.values > 0
+        mask = self.clicker.segment(self.image, clicks, previous)
         if mask.dtype != bool or mask.shape != self.index.shape:
             raise ValueError(f"{self.clicker.name} gave a mask of {mask.dtype} {mask.shape}")
         self._stand(edit.defect, Defect(edit.class_id, clicks))
         # A click into what the brush has set, or into what hides this defect, is meant for just that patch.
-        kept = self._brushed & ~_patch_at(self._brushed, row, column)
-        gained = mask & ((layer == 0) | _patch_at(mask & self._hidden(edit.defect), row, column))
-        marked = np.where(gained, np.uint16(self._number()), layer) * mask
-        return self._changed(self._brushed, kept) + self._changed(layer, np.where(kept, layer, marked))
+        patches = []
+        if brushed.at(row, column):
+            patch = _patch_at(brushed.values, brushed.box, row, column)
+            patches = _changed(brushed, brushed.box, brushed.values & ~patch)
+        box = union([layer.box, bounds(mask)])
+        mask, old, kept = mask[box], layer.read(box), brushed.read(box)
+        gained = mask & ((old == 0) | _patch_at(mask & self._hidden(layer, box), box, row, column))
+        marked = np.where(gained, np.uint16(self._number()), old) * mask
+        return patches + _changed(layer, box, np.where(kept, old, marked))
 
     def _paint(self, edit: Edit) -> Patches:
         layer, stroke = self._layer_of(edit), stroke_mask(edit.points, edit.radius, self.index.shape)
         self._stand(edit.defect, self.defects[edit.defect])
-        marked = np.where(stroke, np.uint16(self._number()), layer)
-        return self._changed(layer, marked) + self._changed(self._brushed, self._brushed | stroke)
+        marked = np.where(stroke.values, np.uint16(self._number()), layer.read(stroke.box))
+        return _changed(layer, stroke.box, marked) + self._brush(stroke)
 
     def _erase(self, edit: Edit) -> Patches:
         stroke = stroke_mask(edit.points, edit.radius, self.index.shape)
-        patches = self._changed(self._brushed, self._brushed | stroke)
+        patches = self._brush(stroke)
         for layer in self._layers:
-            patches += self._changed(layer, layer * ~stroke)
+            patches += _changed(layer, stroke.box, layer.read(stroke.box) * ~stroke.values)
         return patches
 
+    def _brush(self, stroke: Layer) -> Patches:
+        return _changed(self._brushed, stroke.box, self._brushed.read(stroke.box) | stroke.values)
+
     def _clear(self, _: Edit) -> Patches:
-        patches = self._changed(self._brushed, np.zeros_like(self._brushed))
-        for layer in self._layers:
-            patches += self._changed(layer, np.zeros_like(layer))
+        patches = []
+        for layer in (self._brushed, *self._layers):
+            patches += _changed(layer, layer.box, np.zeros_like(layer.values))
         # Numbers go on, so that a record of edits names every defect by one number; what is gone has no clicks.
         self._standing = _Standing(tuple(Defect(defect.class_id) for defect in self.defects))
         return patches
 
-    def _layer_of(self, edit: Edit) -> np.ndarray:
+    def _layer_of(self, edit: Edit) -> Layer:
         if edit.defect == len(self.defects):
             self._stand(edit.defect, Defect(edit.class_id))
         if edit.defect == len(self._layers):
-            self._layers.append(np.zeros(self.index.shape, np.uint16))
+            self._layers.append(_empty(np.uint16))
         return self._layers[edit.defect]
 
     def _stand(self, number: int, defect: Defect) -> None:
@@ -269,25 +281,16 @@ class Session:
         return min(len(self._begun) + len(self._done) + 1, np.iinfo(np.uint16).max)
 
     def _shown_at(self, row: int, column: int) -> int | None:
-        marked = [int(layer[row, column]) for layer in self._layers[: len(self.defects)]]
+        marked = [layer.at(row, column) for layer in self._layers[: len(self.defects)]]
         return int(np.argmax(marked)) if any(marked) else None
 
-    def _hidden(self, number: int) -> np.ndarray:
-        """Where another defect is seen in place of this one."""
-        hidden = np.zeros(self.index.shape, bool)
-        for other, layer in enumerate(self._layers):
-            if other != number:
-                hidden |= layer > self._layers[number]
+    def _hidden(self, layer: Layer, box: Box) -> np.ndarray:
+        """Where in ``box`` another defect is seen in place of this one."""
+        hidden = np.zeros(layer.read(box).shape, bool)
+        for other in self._layers:
+            common = overlap(box, other.box)
+            hidden[within(common, box)] |= other.read(common) > layer.read(common)
         return hidden
-
-    def _changed(self, array: np.ndarray, new: np.ndarray) -> Patches:
-        """Write ``new`` into ``array`` and keep what was there, as far as they differ."""
-        box = _box(array != new)
-        if box is None:
-            return []
-        old = array[box].copy()
-        array[box] = new[box]
-        return [(array, box, old)]
 
     def _turn(self, source: list[_Step], target: list[_Step]) -> bool:
         if not source:
@@ -297,37 +300,57 @@ class Session:
         if self.current is not None:
             self.class_id = self.defects[self.current].class_id
         patches = []
-        for array, box, values in step.patches:
-            patches.append((array, box, array[box].copy()))
-            array[box] = values
+        for layer, box, values in step.patches:
+            patches.append((layer, box, layer.read(box)))
+            layer.write(box, values)
         step.patches = patches
         target.append(step)
         self._recompose(patches)
         return True
 
     def _recompose(self, patches: Patches) -> None:
-        for array, box, _ in patches:
-            if array is not self._brushed:
-                self._compose(box)
+        boxes = [box for layer, box, _ in patches if layer is not self._brushed]
+        for box in boxes:
+            self._compose(box)
+        self.changed = union(boxes)
 
     def _compose(self, box: Box) -> None:
-        index, latest = self.index[box], np.zeros_like(self.index[box], np.uint16)
+        index = self.index[box]
+        self.pixels -= _counts(index)
         index[...] = 0
+        latest = np.zeros(index.shape, np.uint16)
         for defect, layer in zip(self.defects, self._layers, strict=False):
-            wins = layer[box] > latest
-            index[wins] = defect.class_id
-            latest[wins] = layer[box][wins]
+            common = overlap(box, layer.box)
+            values, part = layer.read(common), within(common, box)
+            wins = values > latest[part]
+            index[part][wins] = defect.class_id
+            latest[part][wins] = values[wins]
+        self.pixels += _counts(index)
 
 
-def _patch_at(mask: np.ndarray, row: int, column: int) -> np.ndarray:
-    """The connected part of ``mask`` that holds a pixel; empty where the pixel is none of it."""
-    if not mask[row, column]:
+def _empty(kind: type) -> Layer:
+    return Layer(np.zeros((0, 0), kind))
+
+
+def _counts(index: np.ndarray) -> np.ndarray:
+    return np.bincount(index.ravel(), minlength=256)
+
+
+def _changed(layer: Layer, box: Box, new: np.ndarray) -> Patches:
+    """Write ``new`` into a box of ``layer`` and keep what was there, as far as they differ."""
+    old = layer.read(box)
+    part = bounds(old != new)
+    if part == EMPTY:
+        return []
+    place = tuple(slice(p.start + b.start, p.stop + b.start) for p, b in zip(part, box, strict=True))
+    layer.write(place, new[part])
+    return [(layer, place, old[part].copy())]
+
+
+def _patch_at(mask: np.ndarray, box: Box, row: int, column: int) -> np.ndarray:
+    """The connected part of a mask of ``box`` that holds a pixel; empty where the pixel is none of it."""
+    spot = row - box[0].start, column - box[1].start
+    if not all(0 <= i < n for i, n in zip(spot, mask.shape, strict=True)) or not mask[spot]:
         return np.zeros_like(mask)
     patches, _ = ndimage.label(mask)
-    return patches == patches[row, column]
-
-
-def _box(mask: np.ndarray) -> Box | None:
-    """The rows and columns that hold all of ``mask``; None where it is empty."""
-    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    return (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)) if len(rows) else None
+    return patches == patches[spot]

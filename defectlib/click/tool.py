@@ -1,7 +1,7 @@
 """The annotation tool: a notebook widget around a labelled folder. The browser shows and points, the kernel decides.
 
-Every gesture is a message, answered in order with the whole state of the tool and the mask; only a new image sends its
-pixels too. So a page that is loaded anew, or opened a second time, shows what is.
+Every gesture is a message, answered in order with the whole state of the tool and with the part of the mask that the
+latest edit has changed. A new image, or a page that is loaded anew or opened a second time, gets pixels and all of it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from PIL import Image
 from defectlib.click import methods
 from defectlib.click.clicks import Click, Clicker
 from defectlib.click.labelling import Labelling, Work
+from defectlib.click.layers import bounds
 from defectlib.errors import UserError
 
 ASSETS = Path(__file__).parent / "assets"
@@ -151,7 +152,9 @@ class Tool(anywidget.AnyWidget):
         state, buffers = self._state() | {name: message.get(name) for name in ("serial", "page")}, []
         if self._work is not None:
             session = self._work.session
-            buffers = [zlib.compress(np.ascontiguousarray(session.index), 1)]
+            rows, columns = box = bounds(session.index) if with_image else session.changed
+            state["box"] = [rows.start, columns.start, rows.stop, columns.stop]
+            buffers = [zlib.compress(np.ascontiguousarray(session.index[box]), 1)]
             state["with_image"] = with_image
             if with_image:
                 buffers.append(_png(session.image))
@@ -190,7 +193,6 @@ def _drawn(work: Work, labelled: bool) -> dict[str, Any]:
         for number, defect in enumerate(session.defects)
         for click in defect.clicks
     ]
-    pixels = np.bincount(session.index.ravel(), minlength=session.defect_types + 1)[1:]
     begun = bool(session.edits) or labelled
     return {
         "height": height,
@@ -198,7 +200,7 @@ def _drawn(work: Work, labelled: bool) -> dict[str, Any]:
         "class_id": session.class_id,
         "current": session.current,
         "marks": marks,
-        "pixels": pixels.tolist(),
+        "pixels": session.pixels[1 : session.defect_types + 1].tolist(),
         "undo": session.can_undo,
         "redo": session.can_redo,
         "status": "saved" if work.saved else "unsaved" if begun or session.can_redo else "new",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -317,6 +319,7 @@ def test_a_mask_that_was_changed_elsewhere_is_not_written_over(begun):
         lambda record: record.pop("edits"),
         lambda record: record.update(shape=[9, 9]),
         lambda record: record["arrays"].__setitem__(0, "????"),
+        lambda record: record["arrays"][1].__setitem__(3, 99),
         lambda record: record["edits"][0].update(points=[]),
         lambda record: record["edits"][0].update(colour="red"),
         lambda record: record["defects"].pop(),
@@ -334,6 +337,21 @@ def test_a_record_that_is_none_is_told_in_one_line(begun, change):
     assert str(caught.value).startswith(f"{path}: ")
     assert "remove it to label the image anew" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_record_of_an_earlier_version_opens(begun):
+    """It held arrays of the image's size, and no boxes."""
+    work = label(begun, "b")
+    path = begun.out / "clicks" / "b.json"
+    record = json.loads(path.read_text())
+    arrays = [layer.read((slice(0, SIDE), slice(0, SIDE))) for layer in work.session.layers()]
+    record["arrays"] = [base64.b64encode(zlib.compress(array)).decode() for array in arrays]
+    path.write_text(json.dumps(record))
+    again = begun.open("b")
+    assert np.array_equal(again.session.index, work.session.index)
+    again.session.click(9, 9, positive=False)
+    work.session.click(9, 9, positive=False)
+    assert np.array_equal(again.session.index, work.session.index)
 
 
 def test_a_record_of_other_classes_or_of_another_image_does_not_fit(begun, images):

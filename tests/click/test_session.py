@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from scipy import ndimage
 
 from defectlib.click.clicks import Click
 from defectlib.click.edits import Defect, Edit, stroke_mask
+from defectlib.click.records import Record
 from defectlib.click.session import Session
 from defectlib.errors import UserError
 
 SIDE = 24
+WHOLE = slice(0, SIDE), slice(0, SIDE)
 
 
 class Squares:
@@ -41,6 +44,10 @@ def square(row, column):
     mask = np.zeros((SIDE, SIDE), bool)
     mask[max(0, row - 3) : row + 4, max(0, column - 3) : column + 4] = True
     return mask
+
+
+def stroke(points, radius):
+    return stroke_mask(points, radius, (SIDE, SIDE)).read(WHOLE)
 
 
 def test_a_click_marks_its_class_and_undo_takes_it_back(session):
@@ -160,14 +167,14 @@ def test_a_stroke_is_the_pixels_within_its_radius():
         for start, end in itertools.pairwise(points):
             place = (1 - along) * np.array(start) + along * np.array(end)
             near = np.minimum(near, np.hypot(rows - place[0], columns - place[1]))
-    assert np.array_equal(stroke_mask(points, radius, (SIDE, SIDE)), near <= radius + 1e-6)
+    assert np.array_equal(stroke(points, radius), near <= radius + 1e-6)
 
 
 def test_the_thinnest_stroke_sets_the_pixel_under_it_and_one_outside_sets_nothing():
-    mask = stroke_mask([(3.3, 7.4)], 0, (SIDE, SIDE))
+    mask = stroke([(3.3, 7.4)], 0)
     assert np.argwhere(mask).tolist() == [[3, 7]]
-    assert not stroke_mask([(-9.0, 200.0)], 4, (SIDE, SIDE)).any()
-    diagonal = stroke_mask([(0.0, 0.0), (SIDE - 1.0, SIDE - 1.0)], 0.5, (SIDE, SIDE))
+    assert not stroke([(-9.0, 200.0)], 4).any()
+    diagonal = stroke([(0.0, 0.0), (SIDE - 1.0, SIDE - 1.0)], 0.5)
     assert ndimage.label(diagonal, np.ones((3, 3)))[1] == 1
 
 
@@ -175,10 +182,10 @@ def test_the_brush_marks_the_current_defect_and_the_eraser_takes_whatever_is_the
     session.click(10, 10)
     session.choose(2)
     session.brush([(10, 13)], 2)
-    disc = stroke_mask([(10, 13)], 2, (SIDE, SIDE))
+    disc = stroke([(10, 13)], 2)
     assert np.array_equal(session.index, np.where(disc, 2, square(10, 10)))
     session.brush([(10, 12)], 1, erase=True)
-    gone = stroke_mask([(10, 12)], 1, (SIDE, SIDE))
+    gone = stroke([(10, 12)], 1)
     assert not session.index[gone].any(), "what lay below must not come to light"
     assert np.array_equal(session.index[~gone], np.where(disc, 2, square(10, 10))[~gone])
 
@@ -186,7 +193,7 @@ def test_the_brush_marks_the_current_defect_and_the_eraser_takes_whatever_is_the
 def test_what_the_brush_has_set_stays_when_clicks_follow(session):
     session.click(10, 10)
     session.brush([(10, 8)], 1, erase=True)
-    gone = stroke_mask([(10, 8)], 1, (SIDE, SIDE))
+    gone = stroke([(10, 8)], 1)
     session.click(10, 11)  # would take the erased pixels again
     assert not session.index[gone].any()
     assert session.index[10, 11] == 1
@@ -196,7 +203,7 @@ def test_what_the_brush_has_set_stays_when_clicks_follow(session):
 
 def test_what_the_brush_has_painted_is_not_taken_by_another_class(session):
     session.brush([(10, 10)], 2)
-    painted = stroke_mask([(10, 10)], 2, (SIDE, SIDE))
+    painted = stroke([(10, 10)], 2)
     session.choose(2)
     session.click(10, 14)
     assert (session.index[painted] == 1).all()
@@ -241,7 +248,7 @@ def act(session, edit):
 
 
 def looks(session):
-    return session.index.tobytes(), session.defects, [array.tobytes() for array in session.arrays()]
+    return session.index.tobytes(), session.defects, [layer.read(WHOLE).tobytes() for layer in session.layers()]
 
 
 @settings(max_examples=60, deadline=None)
@@ -268,13 +275,26 @@ def test_the_mask_made_in_parts_is_the_mask_made_at_once(edits):
     for edit in edits:
         act(session, edit)
     whole, again = Session(session.image, 3, Squares()), Session(session.image, 3, Squares())
-    whole.restore(session.edits, session.defects, session.arrays())
+    whole.restore(session.edits, session.defects, session.layers())
     assert np.array_equal(whole.index, session.index)
     assert whole.edits == session.edits
     for edit in session.edits:
         again.apply(edit)
     assert np.array_equal(again.index, session.index)
     assert again.defects == session.defects
+
+
+def test_memory_goes_by_the_size_of_defects_and_not_of_the_image():
+    session = Session(np.zeros((1000, 2000, 3), np.uint8), 3, Squares())
+    tracemalloc.start()
+    for number in range(20):
+        session.begin(1)
+        session.click(10 + 40 * number, 20 + 90 * number)
+        session.brush([(5 + 40 * number, 20 + 90 * number)], 2)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 6 * session.index.nbytes
+    assert len(Record.of(session, "a.png", ("a", "b", "c"), 1).to_json()) < 50_000
 
 
 @pytest.mark.parametrize(
@@ -317,8 +337,5 @@ def test_an_edit_that_makes_no_sense_cannot_be(values):
 
 def test_a_kept_state_that_does_not_fit_is_an_error(session):
     session.click(5, 5)
-    other = Session(np.zeros((4, 4, 3), np.uint8), 3, Squares())
-    with pytest.raises(ValueError, match="has not the size of the image"):
-        other.restore(session.edits, session.defects, session.arrays())
     with pytest.raises(ValueError, match="a class that there is not"):
-        session.restore((), [Defect(9)], session.arrays())
+        session.restore((), [Defect(9)], session.layers())

@@ -25,8 +25,8 @@ class Ears:
     """Sends what a browser would send, and keeps what it would hear."""
 
     def __init__(self, tool):
-        self.tool, self.serial = tool, 0
-        tool.send = lambda state, buffers=None: self.heard.append((json.loads(json.dumps(state)), buffers))
+        self.tool, self.serial, self.mask = tool, 0, None
+        tool.send = self.hear
 
     def say(self, do, **values):
         self.serial, self.heard = self.serial + 1, []
@@ -34,10 +34,14 @@ class Ears:
         self.tool._handle_custom_msg({"do": do, "serial": self.serial, "key": key, **values}, [])
         return self.heard[-1][0]
 
-    @property
-    def mask(self):
-        state, buffers = self.heard[-1]
-        return np.frombuffer(zlib.decompress(buffers[0]), np.uint8).reshape(state["height"], state["width"])
+    def hear(self, state, buffers):
+        self.heard.append((json.loads(json.dumps(state)), buffers))
+        if buffers:
+            if state["with_image"]:
+                self.mask = np.zeros((state["height"], state["width"]), np.uint8)
+            top, left, bottom, right = state["box"]
+            part = np.frombuffer(zlib.decompress(buffers[0]), np.uint8)
+            self.mask[top:bottom, left:right] = part.reshape(bottom - top, right - left)
 
 
 @pytest.fixture
@@ -49,7 +53,9 @@ def tool(images, tmp_path):  # noqa: F811
 
 @pytest.fixture
 def ears(tool):
-    return Ears(tool)
+    ears = Ears(tool)
+    ears.say("show")
+    return ears
 
 
 def click(ears, row, column, class_id=1, positive=True):
@@ -63,7 +69,7 @@ def test_the_colours_are_those_of_the_figures():
 def test_a_page_that_opens_is_told_all_and_given_the_image(ears):
     state = ears.say("show")
     assert {name: state[name] for name in ("key", "place", "count", "labelled", "status", "serial", "error")} == {
-        "key": "b", "place": 0, "count": 3, "labelled": 0, "status": "new", "serial": 1, "error": "",
+        "key": "b", "place": 0, "count": 3, "labelled": 0, "status": "new", "serial": 2, "error": "",
     }  # fmt: skip
     assert state["classes"] == list(CLASSES)
     assert state["with_image"]
@@ -71,7 +77,7 @@ def test_a_page_that_opens_is_told_all_and_given_the_image(ears):
     assert not ears.mask.any()
 
 
-def test_a_click_is_answered_with_the_mask_and_nothing_more(ears, tool):
+def test_a_click_is_answered_with_the_changed_part_of_the_mask_and_nothing_more(ears, tool):
     state = click(ears, 9, 9)
     assert (ears.mask[6:14, 5:15] == 1).all()
     assert ears.mask.sum() == 80
@@ -79,6 +85,7 @@ def test_a_click_is_answered_with_the_mask_and_nothing_more(ears, tool):
     assert state["status"] == "unsaved"
     assert state["undo"]
     assert not state["with_image"]
+    assert state["box"] == [6, 5, 14, 15]
     assert len(ears.heard) == 1
     assert len(ears.heard[0][1]) == 1
     assert state["marks"] == [{"row": 9, "column": 9, "positive": True, "class_id": 1, "of": 0}]

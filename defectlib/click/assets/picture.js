@@ -3,6 +3,7 @@
 
 const SLOP = 6; // CSS pixels that a finger or a mouse may move in a click
 const MARK = 7; // radius of a click's mark, CSS pixels
+const TILE = 256; // pixels a side of what contours are drawn anew for
 
 class Picture {
   constructor(canvas, acts) {
@@ -25,7 +26,7 @@ class Picture {
   clear() {
     this.image = null;
     this.mask = null;
-    this.edges = [];
+    this.edges = new Map(); // of tiles: [[colour, path], ...]
     this.marks = [];
     this.waiting = []; // strokes and clicks that the kernel has not answered yet
     this.stroke = null;
@@ -44,19 +45,30 @@ class Picture {
   show(image) {
     this.clear();
     this.image = image;
+    this.index = new Uint8Array(image.width * image.height);
+    this.mask = new OffscreenCanvas(image.width, image.height);
     this.fit();
   }
 
-  setMask(index, colours) {
-    const { width, height } = this.image;
-    const table = new Uint32Array(256);
-    for (let k = 1; k < 256; k += 1) table[k] = packed(colours[(k - 1) % colours.length]);
-    const pixels = new ImageData(width, height);
-    const words = new Uint32Array(pixels.data.buffer);
-    for (let i = 0; i < words.length; i += 1) words[i] = table[index[i]];
-    this.mask = new OffscreenCanvas(width, height);
-    this.mask.getContext("2d").putImageData(pixels, 0, 0);
-    this.edges = contours(index, width, height).map(([k, path]) => [colours[(k - 1) % colours.length], path]);
+  setMask(part, [top, left, bottom, right], colours) {
+    if (part.length) {
+      const { width, height } = this.image;
+      const table = new Uint32Array(256);
+      for (let k = 1; k < 256; k += 1) table[k] = packed(colours[(k - 1) % colours.length]);
+      const pixels = new ImageData(right - left, bottom - top);
+      new Uint32Array(pixels.data.buffer).set(Uint32Array.from(part, (k) => table[k]));
+      this.mask.getContext("2d").putImageData(pixels, left, top);
+      for (let row = top; row < bottom; row += 1) {
+        this.index.set(part.subarray((row - top) * pixels.width, (row - top + 1) * pixels.width), row * width + left);
+      }
+      // A tile has the edges above and to the left of its pixels, so those below and to the right may be another's.
+      for (let row = top - (top % TILE); row <= bottom; row += TILE) {
+        for (let column = left - (left % TILE); column <= right; column += TILE) {
+          const paths = contours(this.index, width, height, row, column);
+          this.edges.set(`${row} ${column}`, paths.map(([k, path]) => [colours[(k - 1) % colours.length], path]));
+        }
+      }
+    }
     this.draw();
   }
 
@@ -134,7 +146,6 @@ class Picture {
   }
 
   paintMask(context) {
-    if (!this.mask) return;
     context.imageSmoothingEnabled = false;
     context.globalAlpha = this.opacity;
     context.drawImage(this.mask, 0, 0);
@@ -142,7 +153,7 @@ class Picture {
     context.lineJoin = "round";
     for (const [width, own] of [[3.2, false], [1.6, true]]) {
       context.lineWidth = width / this.scale;
-      for (const [colour, path] of this.edges) {
+      for (const [colour, path] of [...this.edges.values()].flat()) {
         context.strokeStyle = own ? colour : "rgba(0, 0, 0, 0.55)";
         context.stroke(path);
       }
@@ -346,8 +357,8 @@ function packed(colour) {
   return new Uint32Array(new Uint8ClampedArray(bytes).buffer)[0];
 }
 
-/** Lines along the edges of pixels around every class: [[class, Path2D], ...]. */
-function contours(index, width, height) {
+/** Lines along the edges of pixels around every class, in a tile: [[class, Path2D], ...]. */
+function contours(index, width, height, top, left) {
   const paths = new Map();
   const line = (k, ...points) => {
     if (!k) return;
@@ -357,19 +368,20 @@ function contours(index, width, height) {
   };
   const at = (row, column) => (row < 0 || column < 0 || row >= height || column >= width ? 0 : index[row * width + column]);
   // Runs of one pair of neighbours are one line.
-  const sweep = (lines, length, pair, draw) => {
-    for (let i = 0; i <= lines; i += 1) {
-      let start = 0;
+  const sweep = (firstLine, lines, first, length, pair, draw) => {
+    const end = Math.min(first + TILE, length);
+    for (let i = firstLine; i <= Math.min(firstLine + TILE - 1, lines); i += 1) {
+      let start = first;
       let [a, b] = [0, 0];
-      for (let j = 0; j <= length; j += 1) {
-        const [c, d] = j < length ? pair(i, j) : [0, 0];
+      for (let j = first; j <= end; j += 1) {
+        const [c, d] = j < end ? pair(i, j) : [0, 0];
         if (c === a && d === b) continue;
         if (a !== b) for (const k of [a, b]) draw(k, i, start, j);
         [start, a, b] = [j, c, d];
       }
     }
   };
-  sweep(height, width, (i, j) => [at(i - 1, j), at(i, j)], (k, i, from, to) => line(k, from, i, to, i));
-  sweep(width, height, (i, j) => [at(j, i - 1), at(j, i)], (k, i, from, to) => line(k, i, from, i, to));
+  sweep(top, height, left, width, (i, j) => [at(i - 1, j), at(i, j)], (k, i, from, to) => line(k, from, i, to, i));
+  sweep(left, width, top, height, (i, j) => [at(j, i - 1), at(j, i)], (k, i, from, to) => line(k, i, from, i, to));
   return [...paths];
 }

@@ -283,7 +283,7 @@ class Tool {
     this.picture.marks = state.marks.map((mark) => ({
       ...mark, colour: this.colourOf(mark.class_id), faint: mark.of !== state.current,
     }));
-    this.picture.setMask(index, state.colours);
+    this.picture.setMask(index, state.box, state.colours);
   }
 
   // What is shown --------------------------------------------------------------------------------------------------
