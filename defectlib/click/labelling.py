@@ -109,7 +109,10 @@ class Labelling:
         return lock
 
     def _begin(self) -> None:
-        for leftover in (self.out / "clicks" / "staging").iterdir():
+        # Of killed processes, since nobody else writes here while the lock is held.
+        clicks = self.out / "clicks"
+        partial = (path for folder in (self.out, clicks, clicks / "drafts") for path in folder.glob(".*.json.*"))
+        for leftover in (*(clicks / "staging").iterdir(), *partial):
             leftover.unlink()
         table = {str(number): name for number, name in enumerate(self.classes, 1)}
         write_atomically(self.out / "classes.json", json.dumps(table, indent=1, ensure_ascii=False) + "\n")

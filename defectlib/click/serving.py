@@ -1,8 +1,8 @@
 """`defectlib click`: a Jupyter server for one notebook that holds the tool and nothing else, until Ctrl+C.
 
 The server listens to this machine alone, asks for a token, and heeds no configuration but its own, so that nobody's
-password, port or theme can get in the way. The kernel runs before a page is opened: the page shows what is, and shows
-it again when it is loaded anew.
+password, port or theme can get in the way; nor does the kernel, which imports nothing from the working directory. The
+kernel runs before a page is opened: the page shows what is, and shows it again when it is loaded anew.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import secrets
 import signal
 import sys
 import tempfile
-import webbrowser
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,11 @@ _DISABLED = (
 )
 _SETTINGS = {
     # No news from the network, no questions: what is left is a page with one cell.
-    "labconfig/page_config.json": {"disabledExtensions": dict.fromkeys(_DISABLED, True)},
-    "lab/user-settings/@jupyterlab/apputils-extension/themes.jupyterlab-settings": {"adaptive-theme": True},
+    "config/labconfig/page_config.json": {"disabledExtensions": dict.fromkeys(_DISABLED, True)},
+    "config/lab/user-settings/@jupyterlab/apputils-extension/themes.jupyterlab-settings": {"adaptive-theme": True},
+    "ipython/profile_default/ipython_config.json": {
+        "InteractiveShellApp": {"ignore_cwd": True, "exec_PYTHONSTARTUP": False}
+    },
 }
 # On a busy machine Jupyter's widget manager (jupyterlab-widgets 3.0.17) may give up before the kernel has told it of
 # its widgets, "model not found", and the tool is not on the page: it is loaded once more then, five times at most.
@@ -58,7 +61,7 @@ _WATCH = """
 
 
 def serve(code: str, open_browser: bool = True) -> None:
-    """Show in a browser what ``code`` displays, until interrupted; prints where it is to be had.
+    """Show in a browser what ``code`` displays, until interrupted; prints its address.
 
     Args:
         code: Of the notebook's one cell.
@@ -68,30 +71,41 @@ def serve(code: str, open_browser: bool = True) -> None:
         UserError: The code raised one.
         RuntimeError: It failed for another reason; the message is the traceback.
     """
-    with tempfile.TemporaryDirectory(prefix="defectlib-click-") as folder:
-        _confine(Path(folder))
-        app = _server(Path(folder) / "notebooks")
-        failures: list[Exception] = []
+    endings = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup; else a terminal was closed
+        endings.append(signal.SIGHUP)
+    # Until there is a server to stop, all are like Ctrl+C, so that the folder is removed.
+    before = {each: signal.signal(each, signal.default_int_handler) for each in endings}
+    try:
+        with tempfile.TemporaryDirectory(prefix="defectlib-click-") as folder:
+            _confine(Path(folder))
+            _serve(_server(Path(folder) / "notebooks"), code, open_browser, endings)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
-        async def prepare() -> None:
-            try:
-                await _run_cell(app, code)
-                _announce(app, open_browser)
-            except Exception as error:
-                failures.append(error)
-                app.stop()
 
-        app.io_loop.add_callback(prepare)
-        # Without a terminal, Jupyter would leave its loop at Ctrl+C without ending the kernel first.
-        before = signal.signal(signal.SIGINT, lambda *_: app.stop(from_signal=True))
+def _serve(app: Any, code: str, open_browser: bool, endings: list[signal.Signals]) -> None:
+    failures: list[Exception] = []
+
+    async def prepare() -> None:
         try:
-            app.start()
-            _end_requests(app.io_loop.asyncio_loop)
-        finally:
-            signal.signal(signal.SIGINT, before)
-            app.clear_instance()
-        if failures:
-            raise failures[0]
+            await _run_cell(app, code)
+            _announce(app, open_browser)
+        except Exception as error:
+            failures.append(error)
+            app.stop()
+
+    app.io_loop.add_callback(prepare)
+    for each in endings:  # Jupyter would ask on a terminal, and leave the kernel running without one
+        signal.signal(each, lambda *_: app.stop(from_signal=True))
+    try:
+        app.start()
+        _end_requests(app.io_loop.asyncio_loop)
+    finally:
+        app.clear_instance()
+    if failures:
+        raise failures[0]
 
 
 def _end_requests(loop: asyncio.AbstractEventLoop) -> None:
@@ -113,12 +127,12 @@ def _confine(folder: Path) -> None:
     known = os.pathsep.join(filter(None, (os.environ.get("JUPYTER_PATH"), jupyter_data_dir())))
     os.environ |= {"JUPYTER_PATH": known, "JUPYTER_PLATFORM_DIRS": "1"}
     os.environ.pop("JUPYTER_CONFIG_PATH", None)
-    for name in ("config", "data", "runtime", "notebooks"):
+    for name in ("config", "data", "runtime", "notebooks", "ipython"):
         (folder / name).mkdir()
-        if name != "notebooks":
-            os.environ[f"JUPYTER_{name.upper()}_DIR"] = str(folder / name)
+    os.environ |= {f"JUPYTER_{name.upper()}_DIR": str(folder / name) for name in ("config", "data", "runtime")}
+    os.environ["IPYTHONDIR"] = str(folder / "ipython")
     for name, values in _SETTINGS.items():
-        path = folder / "config" / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values), encoding="utf-8")
 
@@ -142,7 +156,7 @@ def _server(root: Path) -> Any:
     settings.KernelSpecManager.kernel_dirs = []  # this interpreter, whatever kernels are installed
     JupyterNotebookApp.load_other_extensions = False
     app = JupyterNotebookApp.initialize_server(argv=[], config=settings)
-    app.log.addFilter(lambda record: record.levelno == logging.ERROR)  # "critical" is that it shuts down
+    app.default_url = f"/notebooks/{_NOTEBOOK}"
     return app
 
 
@@ -188,14 +202,12 @@ def _notebook(code: str, outputs: list[NotebookNode]) -> NotebookNode:
 
 
 def _announce(app: Any, open_browser: bool) -> None:
-    url = f"http://127.0.0.1:{app.port}/notebooks/{_NOTEBOOK}?token={app.identity_provider.token}"
-    print(url, flush=True)
+    print(f"{app.connection_url}notebooks/{_NOTEBOOK}?token={app.identity_provider.token}", flush=True)
     runtime.say("Open this address in a browser; Ctrl+C here ends it, and nothing is lost.")
     if open_browser and _has_screen():
-        try:
-            webbrowser.get().open(url)
-        except webbrowser.Error:
-            runtime.say("No browser was found.")
+        # By a file that only this user can read, as every user can read the browser's command line. A thread that
+        # is started by a daemon is one too: a browser that stays in the foreground is not waited for.
+        threading.Thread(target=app.launch_browser, daemon=True).start()
 
 
 def _has_screen() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
 import zlib
@@ -187,6 +188,29 @@ def test_a_save_that_is_cut_off_leaves_the_old_mask_and_the_draft(begun, monkeyp
     assert not again.session.index.any()
     begun.save(again)
     assert not read_dataset(begun.out)[0].mask.any()
+
+
+@pytest.mark.parametrize("act", ["keep", "save"])
+def test_what_a_killed_process_left_half_written_is_cleared_at_the_next_start(begun, images, act):
+    begun.close()
+    code = f"""
+import os, signal
+from pathlib import Path
+from defectlib.click.classical import FloodFill
+from defectlib.click.labelling import Labelling
+labelling = Labelling(Path({str(images)!r}), Path({str(begun.out)!r}), (), FloodFill())
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+labelling.{act}(labelling.open("b"))
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    (begun.out / ".gitignore").touch()
+    assert len(hidden(begun.out)) == 2
+    Labelling(images, begun.out, (), FloodFill()).close()
+    assert hidden(begun.out) == [".gitignore"]
+
+
+def hidden(folder):
+    return [path.name for path in folder.rglob(".*") if path.name != ".lock"]
 
 
 def test_two_processes_cannot_label_into_one_folder(begun, images):
