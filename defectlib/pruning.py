@@ -8,7 +8,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from defectlib.errors import UserError
-from defectlib.store import PROVENANCE, changed_since_sealed, settings_of
+from defectlib.store import PROVENANCE, changed_since_sealed, locked, settings_of
 
 #: How the store calls what it makes; nothing with another name is touched.
 _NAME = re.compile(r"[a-z_]+-[0-9a-f]{16}")
@@ -53,19 +53,29 @@ def prune(root: Path, days: float, *, dry_run: bool = False) -> list[Leftover]:
     Returns:
         What was found, lock files left out.
     """
+    if not root.is_dir():
+        return []
+    busy = "another process prunes the store; waiting for it"
+    with nullcontext() if dry_run else locked(root / "locks" / "prune.lock", busy):
+        return _prune(root, days, dry_run)
+
+
+def _prune(root: Path, days: float, dry_run: bool) -> list[Leftover]:
     artifacts = list(_artifacts(root))
-    by_name: dict[str, list[Leftover]] = {path.stem: [] for path in (root / "locks").glob("*.lock")}
-    for work in (root / "work").glob("*"):
-        by_name.setdefault(work.name, []).append(_interrupted(work, days))
-    for path, record in artifacts:
-        if why := _outdated(record):
-            name = f"{path.parent.name}-{path.name}"
-            by_name.setdefault(name, []).append(Leftover(path, why, _size(path)))
+    outdated = {
+        f"{path.parent.name}-{path.name}": (path, why) for path, record in artifacts if (why := _outdated(record))
+    }
+    works = {path.name for path in (root / "work").glob("*")}
+    locks = {path.stem for path in (root / "locks").glob("*.lock")}
     found = []
-    for name, leftovers in sorted(by_name.items()):
-        if _NAME.fullmatch(name):
-            with _unused(root / "locks" / f"{name}.lock", dry_run) as unused:
-                found += _removed(root, leftovers, dry_run) if unused else []
+    for name in sorted(filter(_NAME.fullmatch, works | locks | outdated.keys())):
+        with _unused(root / "locks" / f"{name}.lock", dry_run) as unused:
+            if unused:
+                leftovers = [_interrupted(work, days)] if (work := root / "work" / name).is_dir() else []
+                if name in outdated:
+                    path, why = outdated[name]
+                    leftovers.append(Leftover(path, why, _size(path)))
+                found += _removed(root, leftovers, dry_run)
     aside = [path for path in (root / "broken").glob("*") if _NAME.search(path.name)]
     rest = [Leftover(path, "damaged", _size(path)) for path in aside]
     rest += [Leftover(path, f"split of {data}, which is gone", _size(path)) for path, data in _stray(root, artifacts)]

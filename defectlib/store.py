@@ -4,7 +4,7 @@ Layout below the root::
 
     STAGE/KEY/            a finished artifact: its files and provenance.json
     work/STAGE-KEY/       one being made; what it keeps under unfinished/ (checkpoints) lets it go on after a kill
-    locks/STAGE-KEY.lock  held by the process that works on it
+    locks/STAGE-KEY.lock  held by the process that works on it, or removes it
     broken/STAGE-KEY-…/   one whose files no longer match its provenance, moved aside
 
 ``provenance.json`` is written last, so a directory without it is never read as an artifact. It holds the digest of
@@ -356,7 +356,7 @@ def _refused(directory: Path, error: OSError) -> NoReturn:
         raise error
     if error.errno in _NO_LOCKS:
         reason = f"the disk of {directory} has no file locks ({error.strerror})"
-        raise UserError(f"{reason}; set DEFECTLIB_STORE to a folder on a local disk") from error
+        raise UserError(f"{reason}; set DEFECTLIB_STORE to a disk that has them, such as a local one") from error
     reason = f"cannot write to {directory} ({error.strerror})"
     raise UserError(f"{reason}; set DEFECTLIB_STORE to a folder you own") from error
 
