@@ -121,10 +121,11 @@ def store_command(
     Example: defectlib store --prune --dry-run
     """
     from defectlib import pruning
+    from defectlib.publishing.notebooks import source_digest
     from defectlib.store import default_root
 
     root, dry_run = default_root(), dry_run or not prune
-    leftovers = pruning.prune(root, days, dry_run=dry_run)
+    leftovers = pruning.prune(root, days, source_digest, dry_run=dry_run)
     for found in leftovers:
         then = "; kept, the same command goes on with it" if found.kept else ""
         print(f"{found.size / 1e6:10,.1f} MB  {found.path.relative_to(root)}: {found.why}{then}")

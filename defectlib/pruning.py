@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from defectlib.config import NotebookRun
 from defectlib.errors import UserError
 from defectlib.store import PROVENANCE, changed_since_sealed, locked, settings_of
 
@@ -39,7 +40,7 @@ class Leftover:
     kept: bool = False
 
 
-def prune(root: Path, days: float, *, dry_run: bool = False) -> list[Leftover]:
+def prune(root: Path, days: float, code: Callable[[], str], *, dry_run: bool = False) -> list[Leftover]:
     """Remove from a store what nothing will ask for again; what a process is at work on stays.
 
     That is: artifacts of settings, or of a version of a stage, that the code no longer has; damaged ones that were
@@ -48,6 +49,7 @@ def prune(root: Path, days: float, *, dry_run: bool = False) -> list[Leftover]:
     Args:
         root: Of the store.
         days: What an interrupted run wrote to within so many days is kept: the same command would go on with it.
+        code: The digest of the code that notebooks run with now; called if there is a notebook.
         dry_run: Remove nothing.
 
     Returns:
@@ -57,13 +59,13 @@ def prune(root: Path, days: float, *, dry_run: bool = False) -> list[Leftover]:
         return []
     busy = "another process prunes the store; waiting for it"
     with nullcontext() if dry_run else locked(root / "locks" / "prune.lock", busy):
-        return _prune(root, days, dry_run)
+        return _prune(root, days, code, dry_run)
 
 
-def _prune(root: Path, days: float, dry_run: bool) -> list[Leftover]:
+def _prune(root: Path, days: float, code: Callable[[], str], dry_run: bool) -> list[Leftover]:
     artifacts = list(_artifacts(root))
     outdated = {
-        f"{path.parent.name}-{path.name}": (path, why) for path, record in artifacts if (why := _outdated(record))
+        f"{path.parent.name}-{path.name}": (path, why) for path, record in artifacts if (why := _outdated(record, code))
     }
     works = {path.name for path in (root / "work").glob("*")}
     locks = {path.stem for path in (root / "locks").glob("*.lock")}
@@ -105,12 +107,16 @@ def _artifacts(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             continue
 
 
-def _outdated(record: dict[str, Any]) -> str | None:
+def _outdated(record: dict[str, Any], code: Callable[[], str]) -> str | None:
     """Why the code that there is now cannot ask for the artifact of ``record``, or None."""
-    try:
-        return None if settings_of(record).key() == record["key"] else "made by an earlier version of the code"
-    except UserError:
-        return "of settings that there are no longer"
+    if record["stage"] == NotebookRun.stage:  # whose record does not hold all that its key is made from
+        current = record["settings"]["code"] == code()
+    else:
+        try:
+            current = settings_of(record).key() == record["key"]
+        except UserError:
+            return "of settings that there are no longer"
+    return None if current else "made by other code than there is now"
 
 
 def _interrupted(work: Path, days: float) -> Leftover:

@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "runtime": {"errors"},
     "config": {"errors"},
     "store": {"errors", "reading", "runtime", "config"},
-    "pruning": {"errors", "store"},
+    "pruning": {"config", "errors", "store"},
     "engine": {"errors", "runtime", "config", "store"},
     "profiles": {"errors", "reading", "runtime", "config", "data"},
     "torchvision_shim": set(),

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from defectlib.config import DenoiserTraining, EmbeddedData, FolderData, LargeNet, SegmenterTraining
+from defectlib.config import DenoiserTraining, EmbeddedData, FolderData, LargeNet, NotebookRun, SegmenterTraining
 from defectlib.data import procedural
 from defectlib.data.folder import write_dataset
+from defectlib.publishing.notebooks import source_digest
 from defectlib.store import UNFINISHED, Store, read_provenance, write_provenance
 from defectlib.studies.own import take_up
 from tests.test_cli import run
@@ -34,7 +35,7 @@ def interrupted(settings, inputs, out):
     raise KeyboardInterrupt
 
 
-RUNNERS = {"denoiser": writes, "segmenter": writes}
+RUNNERS = {"denoiser": writes, "segmenter": writes, "notebook": writes}
 
 
 @pytest.fixture
@@ -85,8 +86,11 @@ def test_what_nothing_asks_for_goes_and_all_else_stays(store, tmp_path, monkeypa
         patched.setattr(DenoiserTraining, "version", 0)
         gone = [store.build(NETS[3], RUNNERS)]
     gone.append(store.build(NETS[4], RUNNERS))
-    record = read_provenance(gone[-1])
-    write_provenance(gone[-1], record | {"settings": record["settings"] | {"momentum": 0.9}})
+    for folder, code in ((kept, source_digest()), (gone, "that of yesterday")):
+        notebook = NotebookRun(notebook="04_switch_step", parameters={}, cells="", code=code, reads=(NETS[0],))
+        folder.append(store.build(notebook, RUNNERS))
+    record = read_provenance(gone[1])
+    write_provenance(gone[1], record | {"settings": record["settings"] | {"momentum": 0.9}})
     (store.build(NETS[5], RUNNERS) / "net" / "weights").write_bytes(b"damaged")
     kept.append(Store(store.root, None).build(NETS[5], RUNNERS))
     gone += [*(store.root / "broken").glob("denoiser-*"), leave(store, NETS[6], days=8)]
@@ -113,7 +117,7 @@ def test_what_nothing_asks_for_goes_and_all_else_stays(store, tmp_path, monkeypa
     assert last == f"{store.root}: {(all_ - size(tmp_path)) / 1e6:,.1f} MB freed"
     assert told[()] == told["--dry-run",] == told["--prune", "--dry-run"]
     assert told[()].replace("would be freed by --prune", "freed") == told["--prune",]
-    assert last.endswith(" 0.9 MB freed")
+    assert last.endswith(" 1.2 MB freed")
     assert not [path for path in gone if path.exists()]
     assert all(path.exists() for path in [*kept, used / UNFINISHED / "checkpoint"])
     assert Store(store.root, None).find(NETS[0]) == kept[0]
