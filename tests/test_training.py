@@ -7,7 +7,6 @@ import re
 
 import pytest
 import torch
-from defectlib.studies.stages import RUNNERS
 from safetensors.torch import load_file, save_file
 
 from defectlib.click import focal
@@ -21,6 +20,7 @@ from defectlib.config import (
     SegmenterTraining,
 )
 from defectlib.defectgen.training import load_denoiser
+from defectlib.engine import RUNNERS
 from defectlib.errors import UserError
 from defectlib.rivals.training import load_rival
 from defectlib.segmentation import oracle, training
