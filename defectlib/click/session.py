@@ -236,7 +236,7 @@ class Session:
             patches = _changed(brushed, brushed.box, brushed.values & ~patch)
         box = union([layer.box, bounds(mask)])
         mask, old, kept = mask[box], layer.read(box), brushed.read(box)
-        gained = mask & ((old == 0) | _patch_at(mask & self._hidden(layer, box), box, row, column))
+        gained = mask & ((old == 0) | _patch_at(mask & self._hidden(old, box), box, row, column))
         marked = np.where(gained, np.uint16(self._number()), old) * mask
         return patches + _changed(layer, box, np.where(kept, old, marked))
 
@@ -284,12 +284,13 @@ class Session:
         marked = [layer.at(row, column) for layer in self._layers[: len(self.defects)]]
         return int(np.argmax(marked)) if any(marked) else None
 
-    def _hidden(self, layer: Layer, box: Box) -> np.ndarray:
-        """Where in ``box`` another defect is seen in place of this one."""
-        hidden = np.zeros(layer.read(box).shape, bool)
-        for other in self._layers:
-            common = overlap(box, other.box)
-            hidden[within(common, box)] |= other.read(common) > layer.read(common)
+    def _hidden(self, own: np.ndarray, box: Box) -> np.ndarray:
+        """Where another defect is seen in place of the one whose layer holds ``own`` in ``box``."""
+        hidden = np.zeros_like(own, bool)
+        for layer in self._layers:
+            common = overlap(box, layer.box)
+            part = within(common, box)
+            hidden[part] |= layer.read(common) > own[part]
         return hidden
 
     def _turn(self, source: list[_Step], target: list[_Step]) -> bool:
