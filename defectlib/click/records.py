@@ -20,8 +20,8 @@ from defectlib.click.clicks import Click, Clicker
 from defectlib.click.edits import Defect, Edit
 from defectlib.click.layers import Layer
 from defectlib.click.session import Session
-from defectlib.data.folder import read_json
 from defectlib.errors import UserError
+from defectlib.reading import read_json
 
 _LONGEST = 10**9  # seconds
 

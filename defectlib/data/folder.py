@@ -28,11 +28,11 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from defectlib import reading
-from defectlib.data.listing import IMAGE_SUFFIXES, key_fault, list_files, single, stays_inside
+from defectlib.data.listing import IMAGE_SUFFIXES, key_fault, list_files, single
 from defectlib.data.pixels import MAX_CLASSES, read_image, read_mask, size_fault
 from defectlib.data.sample import Sample
 from defectlib.errors import UserError, UserErrors, shown
+from defectlib.reading import read_json, read_text, repeated
 from defectlib.store import whole_folder
 
 #: What 0 means in a mask.
@@ -164,11 +164,6 @@ def _alike(root: Path, keys: Iterable[str]) -> list[str]:
     return lines
 
 
-def _refuse_outside(path: Path, root: Path) -> None:
-    if not stays_inside(root, path):
-        raise UserError(f"{path}: is a link that points outside the dataset; copy the file here")
-
-
 # Files beside the images --------------------------------------------------------------------------------------------
 
 
@@ -181,7 +176,7 @@ def read_classes(root: Path) -> tuple[str, ...]:
     path = Path(root) / "classes.json"
     if not path.exists():
         raise UserError(f'{path}: no such file; write {{"1": "name of the first defect type", ...}}')
-    named = _string_table(Path(root), path)
+    named = _string_table(path)
     ids = [str(number) for number in range(1, len(named) + 1)]
     if not named or len(named) > MAX_CLASSES:
         raise UserError(f"{path}: names {len(named)} classes; 1 to {MAX_CLASSES} are possible")
@@ -192,7 +187,7 @@ def read_classes(root: Path) -> tuple[str, ...]:
     names = tuple(named[number] for number in ids)
     if len(set(names)) < len(names):
         raise UserError(
-            f"{path}: the name '{reading.repeated(names)}' is given twice; every class needs a name of its own"
+            f"{path}: the name '{repeated(names)}' is given twice; every class needs a name of its own"
         )
     if BACKGROUND in names:
         raise UserError(f"{path}: '{BACKGROUND}' is what 0 means in every mask; give defect types other names")
@@ -206,22 +201,11 @@ def read_groups(root: Path) -> dict[str, str]:
         UserError: The file is not a JSON object of non-empty strings.
     """
     path = Path(root) / "groups.json"
-    return _string_table(Path(root), path) if _is_there(path) else {}
+    return _string_table(path) if _is_there(path) else {}
 
 
-def read_json(path: Path, root: Path | None = None) -> Any:
-    """The content of a JSON file in which no object has a name twice.
-
-    Raises:
-        UserError: It cannot be read as that, or is a link that leads out of ``root``.
-    """
-    if root is not None:
-        _refuse_outside(path, root)
-    return reading.read_json(path)
-
-
-def _string_table(root: Path, path: Path) -> dict[str, str]:
-    values = read_json(path, root)
+def _string_table(path: Path) -> dict[str, str]:
+    values = read_json(path)
     if not isinstance(values, dict):
         raise UserError(f"{path}: must be a JSON object of names, found {type(values).__name__}")
     for key, value in values.items():
@@ -244,8 +228,7 @@ def _read_captions(root: Path) -> dict[str, str]:
     path = root / "captions.csv"
     if not _is_there(path):
         return {}
-    _refuse_outside(path, root)
-    text = reading.read_text(path, "CSV in UTF-8", "mend or remove it")
+    text = read_text(path, "CSV in UTF-8", "mend or remove it")
     try:
         if "\0" in text:
             raise csv.Error("it holds a zero byte")
@@ -256,7 +239,7 @@ def _read_captions(root: Path) -> dict[str, str]:
         raise UserError(f"{path}: must have the header 'key,caption' and two values in every row")
     captions = dict(rows)
     if len(captions) < len(rows):
-        raise UserError(f"{path}: '{reading.repeated(key for key, _ in rows)}' has two captions; keep one")
+        raise UserError(f"{path}: '{repeated(key for key, _ in rows)}' has two captions; keep one")
     return captions
 
 
@@ -264,7 +247,7 @@ def _read_product(root: Path) -> dict[str, str]:
     path = root / "provenance.json"
     if not _is_there(path):
         return {}
-    record = read_json(path, root)
+    record = read_json(path)
     product = record.get("product") if isinstance(record, dict) else None
     return {"product": product} if isinstance(product, str) and name_fault(product) is None else {}
 

@@ -23,6 +23,7 @@ from defectlib import runtime
 from defectlib.data import folder
 from defectlib.data.pixels import read_mask, threaded
 from defectlib.errors import UserError, shown
+from defectlib.reading import read_json
 from defectlib.store import SEAL, changed_since_sealed, sealed, write_atomically
 
 TRAIN_FRACTION = 0.6
@@ -64,13 +65,13 @@ class Split:
             ) from error
 
     @classmethod
-    def read(cls, path: Path, root: Path | None = None) -> Split:
+    def read(cls, path: Path) -> Split:
         """Read a manifest.
 
         Raises:
-            UserError: It is missing, not valid, empty on one side, names a key twice, or is a link out of ``root``.
+            UserError: It is missing, not valid, empty on one side, or names a key twice.
         """
-        values = folder.read_json(path, root)
+        values = read_json(path)
         known = {SEAL, *(field.name for field in fields(cls))}
         if not isinstance(values, dict) or not {"train", "eval"} <= set(values) <= known:
             raise UserError(

@@ -146,7 +146,7 @@ def _splits(listing: Listing, faults: list[str]) -> dict[Path, Split]:
     splits = {}
     for path in sorted((listing.root / "splits").glob("*.json")):
         try:
-            splits[path] = split = Split.read(path, listing.root)
+            splits[path] = split = Split.read(path)
             if split.made_from is None:  # else it is made again where it does not fit
                 faults += split.faults({key: listing.groups[key] for key in listing.images}, path)
         except UserError as error:

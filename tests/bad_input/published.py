@@ -94,7 +94,7 @@ def coloured(path: Path) -> None:
 
 def relinked(path: Path) -> None:
     shutil.rmtree(path)
-    path.symlink_to("/etc")
+    path.symlink_to("nowhere")
 
 
 # Layouts ------------------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ spoiled(
     "is an image beside the folders",
     changed("screw/test", lambda path: save(path / "x.png", "RGB", "PNG")),
 )
-spoiled("mvtec_ad", "a folder that links out", "points outside", changed("screw/test/thread_top", relinked))
+spoiled("mvtec_ad", "a folder that is a link to nothing", "link to nothing", changed("screw/test/thread_top", relinked))
 spoiled("defect_spectrum", "an unknown subset", "unknown subset", renamed("DS-MVTec", "DS-MVTek"))
 spoiled("defect_spectrum", "an unknown product", "unknown product", renamed("DS-MVTec/cable", "kable"))
 spoiled(
@@ -409,8 +409,8 @@ spoiled(
 )
 spoiled(
     "vision",
-    "a page that links out",
-    "points outside",
+    "a page that is a link to a device",
+    "no plain file",
     changed(f"Casting/train/{PAGE}", lambda path: (path.unlink(), path.symlink_to("/dev/zero"))),
     entry="COCO json",
 )

@@ -170,7 +170,7 @@ READERS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
     ),
     "provenance.json": ("provenance.json", b'{"product": "parts"}', lambda path: folder._read_product(path.parent)),
     "captions.xlsx": ("captions.xlsx", workbook(), read_captions_strictly),
-    "Labels.txt": ("Labels.txt", b"1\n1\t1\t0576.PNG\t1\t0576_label.PNG\n", lambda path: _read_list(path.parent, path)),
+    "Labels.txt": ("Labels.txt", b"1\n1\t1\t0576.PNG\t1\t0576_label.PNG\n", _read_list),
     "COCO json": (
         f"Casting/train/{PAGE}",
         json.dumps(coco("Casting", {"a.jpg": [(0, [box(1, 1, 4, 4)])]})).encode(),

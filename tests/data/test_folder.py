@@ -217,35 +217,6 @@ def test_subfolders_and_special_files(root):
     ]
 
 
-def test_links_stay_inside(root, tmp_path):
-    Image.fromarray(picture("x")).save(tmp_path / "elsewhere.png")
-    (root / "images" / "a.png").unlink()
-    (root / "images" / "a.png").symlink_to(root / "images" / "b.png")
-    folder.index(root)
-    for key, target in (("b", tmp_path / "elsewhere.png"), ("e", tmp_path / "nowhere.png")):
-        (root / "images" / f"{key}.png").unlink()
-        (root / "images" / f"{key}.png").symlink_to(target)
-    lines = [line for line in faults(root) if "link" in line]
-    assert [Path(line.split(": ")[0]).name for line in lines] == ["a.png", "b.png", "e.png"]
-    assert len(lines) == len(faults(root))
-    assert all("is a link that points outside the dataset; copy the file here" in line for line in lines)
-
-
-@pytest.mark.parametrize("name", ["classes.json", "groups.json", "captions.csv", "provenance.json"])
-def test_files_beside_the_images_are_no_links_out(root, tmp_path, name):
-    (root / name).unlink(missing_ok=True)
-    (tmp_path / "elsewhere").write_text('{"1": "x"}')
-    (root / name).symlink_to(tmp_path / "elsewhere")
-    read = folder.read_classes if name == "classes.json" else folder.index
-    assert f"{root / name}: is a link that points outside the dataset" in message(read, root)
-
-
-def test_a_linked_images_folder_is_refused(root, tmp_path):
-    (root / "images").rename(tmp_path / "elsewhere")
-    (root / "images").symlink_to(tmp_path / "elsewhere")
-    assert f"{root}/images: points outside the dataset; copy the folder here" in faults(root)
-
-
 @pytest.mark.parametrize(
     ("name", "content", "fault"),
     [

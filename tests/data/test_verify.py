@@ -99,11 +99,42 @@ def test_no_folder(tmp_path):
     assert "no such folder" in message(verify.verify, tmp_path / "nowhere")
 
 
-def test_a_linked_split_is_refused(root, tmp_path):
-    (root / "splits").mkdir()
-    Split(("a",), ("b",), "by hand").write(tmp_path / "s.json")
-    (root / "splits" / "s.json").symlink_to(tmp_path / "s.json")
-    assert "splits/s.json: is a link that points outside the dataset" in message(verify.check, root)
+LINKED = (
+    "images", "masks", "images/a.png", "masks/a.png",
+    "classes.json", "groups.json", "captions.csv", "provenance.json", "splits/default.json",
+)  # fmt: skip
+
+
+@pytest.fixture
+def linked(root, tmp_path):
+    """A dataset folder with every optional file, and what its parts become once they are links, as DVC keeps data."""
+    (root / "groups.json").write_text('{"a": "part 1"}')
+    (root / "captions.csv").write_text("key,caption\na,a scratch\n")
+    (root / "provenance.json").write_text('{"product": "capsule"}')
+    Split(("a", "b"), ("c", "d"), "by hand").write(root / "splits" / "default.json")
+
+    def link(name):
+        stored = tmp_path / "store" / name
+        stored.parent.mkdir(parents=True)
+        (root / name).rename(stored)
+        (root / name).symlink_to(stored)
+        return stored
+
+    return link
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_links_out_of_the_folder_are_followed(root, linked, name):
+    linked(name)
+    assert verify.check(root).images == 8
+    assert folder.index(root).iloc[0]["product"] == "capsule"
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_a_link_to_nothing_is_a_fault(root, linked, name):
+    stored = linked(name)
+    stored.rename(stored.with_name("gone"))
+    assert any(line.startswith(f"{root / name}: ") for line in verify.verify(root).faults)
 
 
 # Near-duplicates ----------------------------------------------------------------------------------------------------

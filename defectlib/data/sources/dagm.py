@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from defectlib.data.listing import list_files, list_folders, single, stays_inside
+from defectlib.data.listing import list_files, list_folders, single
 from defectlib.data.sources.source import GOOD, Row, Source
 from defectlib.errors import UserError
 from defectlib.reading import read_text
@@ -70,7 +70,7 @@ class DAGM2007(Source):
     def _listed(self, path: Path, images: dict[str, Path]) -> dict[str, bool]:
         """Whether an image is defective, by its stem; it and the folder must name the same images."""
         try:
-            listed = _read_list(self.root, path)
+            listed = _read_list(path)
         except UserError as error:
             self.faults.append(str(error))
             return {}
@@ -81,14 +81,14 @@ class DAGM2007(Source):
         return listed
 
 
-def _read_list(root: Path, path: Path) -> dict[str, bool]:
+def _read_list(path: Path) -> dict[str, bool]:
     """Whether an image is defective, by its stem, as Labels.txt says.
 
     Raises:
-        UserError: The file is missing, leads out of ``root``, or is not such a list.
+        UserError: The file is missing, or is not such a list.
     """
-    if not stays_inside(root, path):
-        raise UserError(f"{path}: no such file below {root}; it says which images are defective: get it anew")
+    if not path.exists():
+        raise UserError(f"{path}: no such file; it says which images are defective: get it anew")
     lines = read_text(path, "text", "get it anew").splitlines()
     listed: dict[str, bool] = {}
     for number, line in enumerate(lines, 1):

@@ -35,7 +35,7 @@ from pathlib import Path
 import numpy as np
 
 from defectlib.data.folder import read_classes
-from defectlib.data.listing import IMAGE_SUFFIXES, key_fault, list_files, list_folders, single, stays_inside
+from defectlib.data.listing import IMAGE_SUFFIXES, key_fault, list_files, list_folders, single
 from defectlib.data.pixels import read_mask
 from defectlib.data.sources.captions import match_captions, read_captions
 from defectlib.data.sources.source import GOOD, SYNTHETIC, Row, Source
@@ -105,9 +105,7 @@ class DefectSpectrum(Source):
 
     def _captions(self, subset: str, products: Iterable[str]) -> dict[str, dict[str, str]]:
         path = self.root / subset / "captions.xlsx"
-        if not stays_inside(self.root, path):  # absent; or a link, which `list_folders` names as a fault
-            return {}
-        return read_captions(path, set(products), self.faults)
+        return read_captions(path, set(products), self.faults) if path.exists() else {}
 
     def _release(self) -> Iterator[Row]:
         """Pairs that were made here: each product names its own types, and captions lie beside the products."""

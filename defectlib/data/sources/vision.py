@@ -119,7 +119,7 @@ class Vision(Source):
     def _labels(self, product: str, folder: str, images: dict[str, Path]) -> dict[str, str]:
         """The type of every image that can be used; empty where it has none or several, which only the mask tells."""
         page = _Page(self.root / folder / PAGE, self.classes[product], self.faults)
-        if not page.read(self.root):
+        if not page.read():
             return {}
         if page.annotations or page.polygons:
             self.notes.append(
@@ -166,10 +166,10 @@ class _Page:
         self.unmarked: set[str] = set()
         self.polygons = self.annotations = 0
 
-    def read(self, root: Path) -> bool:
+    def read(self) -> bool:
         """Fill ``pictures``; False, and one fault, where the file cannot be read as COCO."""
         try:
-            content = self._content(root)
+            content = self._content()
         except UserError as error:
             self.faults.append(str(error))
             return False
@@ -186,10 +186,10 @@ class _Page:
             del self.pictures[name]
         return True
 
-    def _content(self, root: Path) -> dict[str, list[Any]]:
+    def _content(self) -> dict[str, list[Any]]:
         if not self.path.exists():
             raise UserError(f"{self.path}: no such file; it marks the images beside it: unpack the archive anew")
-        content = read_json(self.path, root)
+        content = read_json(self.path)
         for part in ("images", "categories", "annotations"):
             if not isinstance(content, dict) or not isinstance(content.get(part), list):
                 raise UserError(f"{self.path}: has no list of '{part}', as COCO has; get the archive anew")

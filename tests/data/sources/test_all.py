@@ -238,10 +238,12 @@ def test_an_animated_mask(write, name):
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_link_out_of_the_folder(write, tmp_path, name):
+def test_links_are_followed_and_a_link_to_nothing_is_named(write, tmp_path, name):
     root = write(name)
     image = Path(open_source(name, root).table["image"].iloc[0])
-    outside = tmp_path / f"outside{image.suffix}"
+    before, outside = faults(name, root), tmp_path / f"outside{image.suffix}"
     image.rename(outside)
     image.symlink_to(outside)
-    assert [fault for fault in faults(name, root) if str(image) in fault and "points outside" in fault]
+    assert faults(name, root) == before
+    outside.unlink()
+    assert [fault for fault in faults(name, root) if str(image) in fault and "is a link to nothing" in fault]

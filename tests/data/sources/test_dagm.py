@@ -102,7 +102,7 @@ def test_a_list_that_is_missing_is_a_fault_and_nothing_of_its_folder_is_used(roo
     path = root / "Class1/Train/Label/Labels.txt"
     path.unlink()
     dagm = DAGM2007(root)
-    assert dagm.faults == [f"{path}: no such file below {root}; it says which images are defective: get it anew"]
+    assert dagm.faults == [f"{path}: no such file; it says which images are defective: get it anew"]
     assert {row.split for row in rows(dagm, product="Class1")} == {"test"}
 
 

@@ -382,14 +382,6 @@ def test_a_damaged_or_absurd_workbook_is_a_fault_and_the_images_stay(intact, boo
     assert re.search(f"{reason}$", fault)
 
 
-def test_a_caption_table_outside_the_dataset_is_refused(intact, book, tmp_path):
-    book.rename(tmp_path / "elsewhere.xlsx")
-    book.symlink_to(tmp_path / "elsewhere.xlsx")
-    source = DefectSpectrum(intact)
-    assert only_fault(source).startswith(f"{book}: is a link that points outside the dataset; ")
-    assert (source.table["caption"] == "").all()
-
-
 # Faults of the layout -------------------------------------------------------------------------------------------------
 
 
