@@ -264,8 +264,8 @@ def _sources(images: Path, out: Path) -> tuple[dict[str, Path], int]:
 
 def _files(images: Path, out: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(images, onerror=_unreadable):
-        folders[:] = [n for n in folders if not n.startswith(".") and not is_litter(n) and Path(folder, n) != out]
-        yield from (Path(folder, name) for name in names if not name.startswith(".") and not is_litter(name))
+        folders[:] = [name for name in folders if not is_litter(name) and Path(folder, name) != out]
+        yield from (Path(folder, name) for name in names if not is_litter(name))
 
 
 def _unreadable(error: OSError) -> None:
@@ -279,7 +279,8 @@ def _agreed(out: Path, classes: Sequence[str]) -> tuple[str, ...]:
     if not there.is_dir():
         raise UserError(f"{there}: is a file; name a folder")
     begun = (out / "clicks").is_dir() and (out / "classes.json").exists()
-    if not begun and out.is_dir() and any(path.name != "clicks" or not path.is_dir() for path in out.iterdir()):
+    others = (path for path in out.iterdir() if not is_litter(path.name)) if out.is_dir() else ()
+    if not begun and any(path.name != "clicks" or not path.is_dir() for path in others):
         raise UserError(f"{out}: is not empty and was not begun by this tool; name another folder")
     known = read_classes(out) if begun else ()
     names = names or known

@@ -186,9 +186,7 @@ def read_classes(root: Path) -> tuple[str, ...]:
         )
     names = tuple(named[number] for number in ids)
     if len(set(names)) < len(names):
-        raise UserError(
-            f"{path}: the name '{repeated(names)}' is given twice; every class needs a name of its own"
-        )
+        raise UserError(f"{path}: the name '{repeated(names)}' is given twice; every class needs a name of its own")
     if BACKGROUND in names:
         raise UserError(f"{path}: '{BACKGROUND}' is what 0 means in every mask; give defect types other names")
     return names

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from pathlib import Path
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
-_LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+#: What file managers, photo programs, editors, sync clients and network disks leave beside images.
+_LITTER = re.compile(
+    r"\..*"  # hidden files: .DS_Store, ._name, .picasa.ini, .ipynb_checkpoints, half-written files of sync clients
+    r"|.*~|~\$.*|.*\.(tmp|swp|bak|xmp|aae|pp3)|.*zone\.identifier"
+    r"|(eh)?thumbs(_vista)?\.db|desktop\.ini|picasa\.ini|icon\r"
+    r"|__macosx|__pycache__|@eadir|[@#]recycle|#snapshot|\$recycle\.bin|system volume information|lost\+found",
+    re.IGNORECASE | re.DOTALL,
+)
+_CONFLICT = re.compile(r"conflicted copy|sync-conflict-|[_(\[](sf)?conflict\b", re.IGNORECASE)
 
 
 def list_files(
@@ -77,16 +86,18 @@ def single(files: dict[str, list[Path]], faults: list[str]) -> dict[str, Path]:
 
 
 def is_litter(name: str) -> bool:
-    """Whether file managers leave files of this ``name`` behind: they alone are passed over."""
-    return name in _LITTER or name.startswith(("._", "__MACOSX")) or name in (".git", ".cache")
+    """Whether other programs leave files or folders of this ``name`` behind: they alone are passed over."""
+    return _LITTER.fullmatch(name) is not None
 
 
 def key_fault(key: str) -> str | None:
     """Why ``key`` cannot name a file of a dataset, or None."""
-    if not key or key.startswith("."):
-        return "is empty or starts with a dot"
+    if not key or is_litter(f"{key}.png"):
+        return "is empty or starts with '.' or '~$', as hidden and temporary files do"
     if "/" in key or "\\" in key or not key.isprintable():
         return "holds a path separator or an unprintable character"
+    if _CONFLICT.search(key):
+        return "names a sync client's conflict copy, a second version of another file: keep one of them"
     return None
 
 
@@ -104,7 +115,7 @@ def _entry_fault(entry: os.DirEntry[str], key: str, suffix: str, suffixes: tuple
     if fault := key_fault(key):
         return f"its key {fault}; rename the file"
     if suffix.lower() not in suffixes:
-        return f"is not one of {', '.join(suffixes)}; convert or remove it"
+        return f"is not one of {', '.join(suffixes)}; convert it or move it"
     return None
 
 

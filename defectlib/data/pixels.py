@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,9 +28,9 @@ _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 
 _MODES = {
     "1": "has one bit a pixel",
-    "P": "has a palette",
+    "P": "has a palette: save its indices, where those are meant",
     "PA": "has a palette",
-    "RGB": "is a colour image (RGB)",
+    "RGB": "is a colour image (RGB): save one of its channels where they are alike, else an id for each colour",
     "RGBA": "has an alpha channel",
     "LA": "has an alpha channel",
     "RGBa": "has an alpha channel",
@@ -63,8 +64,8 @@ def read_mask(path: Path, defect_types: int = MAX_CLASSES) -> np.ndarray:
         UserError: It is not an intact 8-bit PNG of one channel, or holds a value that no class has.
     """
     mask = _decode(path, ("PNG",), ("L",), _MASK_WANTED)
-    if (top := int(mask.max())) > defect_types:
-        raise UserError(f"{path}: value {top} has no class; classes.json ends at {defect_types}: name it there or mend")
+    if mask.max() > defect_types:
+        raise UserError(f"{path}: {_value_fault(mask, defect_types)}")
     return mask
 
 
@@ -92,8 +93,71 @@ def size_fault(path: Path, image: np.ndarray, mask: np.ndarray) -> str | None:
     """The line that says that the mask at ``path`` has not the size of its image, or None."""
     if image.shape[:2] == mask.shape:
         return None
-    sizes = [f"{width} x {height}" for height, width in (mask.shape, image.shape[:2])]
-    return f"{path}: is {sizes[0]} pixels but its image is {sizes[1]}; draw the mask at the image's size"
+    (height, width), (high, wide) = mask.shape, image.shape[:2]
+    if (height, width) == (wide, high):
+        advice = "one of the two is turned: turn it back"
+    elif abs(height - high) <= 1 and abs(width - wide) <= 1:
+        advice = "one of the two was cropped or resized and rounded otherwise: make both in one step"
+    elif abs(height * wide - width * high) <= max(high, wide):
+        advice = "one of the two was resized: draw the mask at the image's size, or resize it with nearest neighbours"
+    else:
+        advice = "draw the mask at the image's size"
+    return f"{path}: is {width} x {height} pixels but its image is {wide} x {high}; {advice}"
+
+
+# Masks that were damaged --------------------------------------------------------------------------------------------
+
+_SMOOTHED = (
+    "has values in between along its edges, as resizing with interpolation, smooth (antialiased) edges or JPEG leave "
+    "them; make it anew with nearest neighbours and as PNG"
+)
+_INVERTED = "marks its whole border as a defect; if it is inverted, or its background is not 0, write 0 there"
+
+
+def mask_doubts(mask: np.ndarray) -> list[str]:
+    """What looks damaged in a mask although every value has a class."""
+    inverted = _border(mask).all() and not mask.all()
+    return [doubt for doubt, is_so in ((_SMOOTHED, _is_smoothed(mask)), (_INVERTED, inverted)) if is_so]
+
+
+def _value_fault(mask: np.ndarray, defect_types: int) -> str:
+    """What is wrong with a mask that holds values beyond its classes: what made them, and what to do."""
+    values = np.flatnonzero(np.bincount(mask.ravel())).tolist()
+    ids, top = [value for value in values if value], values[-1]
+    if len(ids) == 1 and top >= 100:
+        return f"is black and white: {top} marks every defect; write there the id of its type, from 1"
+    if _is_smoothed(mask):
+        return _SMOOTHED
+    if top == 255 and ids[-2] <= defect_types:
+        if np.median(_border(mask)) == 255:
+            return "its background is 255 and its ids start at 0; add 1 to every value, so that 255 becomes 0"
+        return "255 marks pixels to ignore, which there are none of here; write 0 or the id of a type there"
+    if values[0] == 1 and top == defect_types + 1:
+        return "its background is 1 and every id one too high; subtract 1 from every value"
+    for step in (math.gcd(*ids), 255 / defect_types):
+        if step >= 10 and top / step < defect_types + 0.5 and all(abs(v - step * round(v / step)) < 1 for v in ids):
+            return f"holds ids times {step:g}, stretched so that they can be seen; divide by that and round"
+    mend = "subtract 1 where every id is one too high" if 1 not in ids and top == defect_types + 1 else "mend"
+    return f"value {top} has no class; classes.json ends at {defect_types}: name it there or {mend}"
+
+
+def _is_smoothed(mask: np.ndarray) -> bool:
+    """Whether values climb and fall over single pixels, on both sides of what is marked, where ids would jump."""
+    between = jumps = 0
+    for pixels in (mask, mask.T) if mask.max() > 1 else ():
+        first, middle, last = pixels[:-2], pixels[1:-1], pixels[2:]
+        climbs = np.count_nonzero((first < middle) & (middle < last))
+        falls = np.count_nonzero((first > middle) & (middle > last))
+        between += 2 * min(climbs, falls)
+        jumps += np.count_nonzero(np.maximum(first, last) - np.minimum(first, last) > 1)
+    return between >= 8 and between > jumps / 10
+
+
+def _border(mask: np.ndarray) -> np.ndarray:
+    return np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+
+
+# Files --------------------------------------------------------------------------------------------------------------
 
 
 def _decode(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from defectlib.data import folder
 from defectlib.data.folder import Listing
-from defectlib.data.pixels import MAX_CLASSES, read_image, read_mask, size_fault, threaded
+from defectlib.data.pixels import MAX_CLASSES, mask_doubts, read_image, read_mask, size_fault, threaded
 from defectlib.data.sources.source import GOOD, Row, Source, rows
 from defectlib.data.split import Split, class_pixels
 from defectlib.data.twins import near_duplicates, thumbnail
@@ -88,21 +88,21 @@ def verify(root: Path) -> Report:
     defect_types = len(classes) if classes else MAX_CLASSES
     looks = list(threaded(lambda key: _look(listing, key, defect_types, bool(splits)), keys, "checking"))
     thumbnails = {key: look.thumbnail for key, look in zip(keys, looks, strict=True) if look.thumbnail is not None}
+    per_class = _per_class(classes, looks)
+    warnings = _mask_warnings(looks)
+    if all(look.pixels is not None for look in looks):
+        warnings += _unused(listing.root, per_class)
     advice = "if they show one part, put them in one group in groups.json"
+    for path, split in splits.items():
+        sides = {"trains": split.train, "evaluates": split.eval}
+        warnings += [*split.left_out(listing.images, path), *_twin_warnings(path, sides, thumbnails, advice)]
     return Report(
         root=listing.root,
         faults=(*faults, *(fault for look in looks for fault in look.faults)),
-        warnings=tuple(
-            line
-            for path, split in splits.items()
-            for line in (
-                *split.left_out(listing.images, path),
-                *_twin_warnings(path, {"trains": split.train, "evaluates": split.eval}, thumbnails, advice),
-            )
-        ),
+        warnings=tuple(warnings),
         images=sum(1 for paths in listing.images.values() if paths),
         **_counts(looks),
-        per_class=_per_class(classes, looks),
+        per_class=per_class,
     )
 
 
@@ -144,7 +144,7 @@ def _classes(root: Path, faults: list[str]) -> tuple[str, ...]:
 def _splits(listing: Listing, faults: list[str]) -> dict[Path, Split]:
     """Every split manifest that can be read."""
     splits = {}
-    for path in sorted((listing.root / "splits").glob("*.json")):
+    for path in sorted((listing.root / "splits").glob("[!.]*.json")):
         try:
             splits[path] = split = Split.read(path)
             if split.made_from is None:  # else it is made again where it does not fit
@@ -164,6 +164,7 @@ class _Look:
     faults: list[str] = field(default_factory=list)
     pixels: np.ndarray | None = None  # of each class, int64 (K,)
     thumbnail: np.ndarray | None = None  # uint8 (32, 32)
+    doubts: dict[str, Path] = field(default_factory=dict)  # what looks damaged, and in which mask
 
 
 def _look(listing: Listing, key: str, defect_types: int, with_thumbnail: bool) -> _Look:
@@ -174,6 +175,7 @@ def _look(listing: Listing, key: str, defect_types: int, with_thumbnail: bool) -
         look.faults.append(fault)
     if masks:
         look.pixels = class_pixels(masks[0], defect_types)
+        look.doubts = dict.fromkeys(mask_doubts(masks[0]), listing.masks[key][0])
     if images and with_thumbnail:
         look.thumbnail = thumbnail(images[0])
     return look
@@ -215,6 +217,23 @@ def _per_class(classes: tuple[str, ...], looks: Sequence[_Look]) -> pd.DataFrame
             images += look.pixels[: len(classes)] > 0
             pixels += look.pixels[: len(classes)]
     return pd.DataFrame({"class": list(classes), "images": images, "pixels": pixels})
+
+
+def _mask_warnings(looks: Sequence[_Look]) -> list[str]:
+    """One line for each way in which masks look damaged."""
+    masks: dict[str, list[Path]] = {}
+    for look in looks:
+        for doubt, path in look.doubts.items():
+            masks.setdefault(doubt, []).append(path)
+    more = {doubt: f" (and {len(paths) - 1} more masks)" if len(paths) > 1 else "" for doubt, paths in masks.items()}
+    return [f"{paths[0]}: {doubt}{more[doubt]}" for doubt, paths in masks.items()]
+
+
+def _unused(root: Path, per_class: pd.DataFrame) -> list[str]:
+    """A line that names the types that no mask shows."""
+    unused = [f"'{row[1]}' ({row.Index + 1})" for row in per_class.itertuples() if not row.images]
+    advice = "if the masks count otherwise, mend them; else add images that show it, or remove the name"
+    return [f"{root / 'classes.json'}: no mask shows {', '.join(unused)}; {advice}"] if unused else []
 
 
 def _twin_warnings(

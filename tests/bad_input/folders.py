@@ -143,8 +143,7 @@ named("with an escape sequence", r"\\x1b\[31mred\.png.: .*unprintable", "\x1b[31
 named("that is no UTF-8", r"caf\\udce9\.png.: .*unprintable", b"caf\xe9.png")
 named("that turns the writing round", r"unprintable", "\u202egnp.exe.png")
 named("with a backslash", r"path separator", "up\\..\\evil.png")
-named("with a leading dot", r"starts with a dot", ".hidden.png")
-named("that is a suffix alone", r"starts with a dot", ".png")
+named("of a sync client's conflict copy", "conflict copy", "a (conflicted copy 2024-01-31).png")
 named("of 255 bytes without its mask", r"has no mask", "n" * 251 + ".png")
 named("with a leading dash without its mask", r"-rf\.png: has no mask", "-rf.png")
 named("with spaces without its mask", r"  \.png: has no mask", "  .png")
@@ -194,7 +193,7 @@ spoiled(
 # Masks --------------------------------------------------------------------------------------------------------------
 
 masked("with a value beyond the classes", "value 3 has no class", lambda path: mask(path, 3))
-masked("of 0 and 255", "value 255 has no class", lambda path: mask(path, 255))
+masked("of 0 and 255", "is black and white", lambda path: mask(path, 255))
 masked("of another size", "is 9 x 9 pixels but its image is 12 x 16", lambda path: save(path, "L", "PNG", (9, 9)))
 masked("turned round", "is 16 x 12 pixels but its image is 12 x 16", lambda path: save(path, "L", "PNG", (16, 12)))
 masked("swapped with its image", "is a colour image", lambda path: save(path, "RGB", "PNG"))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from defectlib.data import folder
+from defectlib.data import folder, verify
 from defectlib.data.sample import Sample
 from defectlib.errors import UserError
 from tests.data.miniatures import CLASSES, PRESENT, labels, message, picture, write_folder
@@ -107,7 +107,7 @@ def test_one_sample_is_held_at_a_time(tmp_path):
         ([sample("a"), sample("b", product="other")], "b: classes or product differ from those of a"),
         ([sample("a"), sample("b", classes=("x", "y"))], "b: classes or product differ"),
         ([sample("x/../a")], "path separator"),
-        ([sample(".a")], "starts with a dot"),
+        ([sample(".a")], "starts with '.'"),
     ],
 )
 def test_samples_that_make_no_dataset(tmp_path, samples, fault):
@@ -195,9 +195,10 @@ def test_no_folder_at_all(tmp_path):
     ("name", "fault"),
     [
         ("images/a.txt", "is not one of .png, .jpg"),
-        ("masks/a.jpg", "is not one of .png; convert or remove it"),
-        ("images/.hidden.png", "its key is empty or starts with a dot"),
-        ("images/.png", "its key is empty or starts with a dot"),
+        ("masks/a.jpg", "is not one of .png; convert it or move it"),
+        ("images/a.json", "is not one of .png, .jpg"),
+        ("images/a (conflicted copy 2024-01-31).png", "its key names a sync client's conflict copy"),
+        ("masks/a.sync-conflict-20240131-101500-ABCDEFG.png", "its key names a sync client's conflict copy"),
         ("images/a\\b.png", "its key holds a path separator"),
         ("images/a\nb.png", "unprintable character"),
     ],
@@ -293,10 +294,28 @@ def test_no_key_leads_out_of_its_folder(key):
         assert Path("images", f"{key}.png").parts == ("images", f"{key}.png")
         assert not re.search(r"[\x00-\x1f]", key)
     else:
-        assert not key or key[0] == "." or "/" in key or "\\" in key or not key.isprintable()
+        assert not key or key.startswith((".", "~$")) or "/" in key or "\\" in key or not key.isprintable()
 
 
-def test_what_file_managers_leave_behind_is_passed_over(root):
-    for name in (".DS_Store", "Thumbs.db", "._a.png"):
-        (root / "images" / name).write_bytes(b"x")
-    assert folder.scan(root).faults == []
+LITTER = (
+    ".DS_Store", "._a.png", "__MACOSX/._a.png", "Icon\r", ".Trash-1000/a.png",  # file managers and archivers
+    "Thumbs.db", "ehthumbs.db", "Desktop.ini", "a.png:Zone.Identifier", "$RECYCLE.BIN/a.png",
+    ".picasa.ini", "Picasa.ini", "a.xmp", "a.png.xmp", "IMG_1.AAE", ".thumbnails/a.png",  # photo programs
+    "a.png~", ".a.png.swp", "~$a.png", "a.tmp", ".ipynb_checkpoints/a-checkpoint.png",  # editors
+    "@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg", "#recycle/a.png", ".@__thumb/a.png",  # network disks
+    ".syncthing.a.png.tmp", ".stfolder/x", ".gitkeep", ".dvc/config",  # clients that sync and keep versions
+)  # fmt: skip
+
+
+def litter(folder):
+    for name in LITTER:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def test_what_other_programs_leave_behind_is_passed_over(root):
+    for name in ("images", "masks", "splits"):
+        litter(root / name)
+    (root / "splits" / "._default.json").write_bytes(b"x")
+    report = verify.check(root)
+    assert (report.images, report.warnings) == (8, ())

@@ -1,13 +1,15 @@
 """A folder is checked whole: all its faults at once, and counts that are right."""
 
 import json
+import re
 import time
+from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from defectlib.data import folder, verify
+from defectlib.data import folder, procedural, verify
 from defectlib.data.split import Split
 from defectlib.data.twins import GRAY_LEVELS, near_duplicates, thumbnail
 from defectlib.errors import UserErrors
@@ -137,6 +139,77 @@ def test_a_link_to_nothing_is_a_fault(root, linked, name):
     assert any(line.startswith(f"{root / name}: ") for line in verify.verify(root).faults)
 
 
+# Damaged masks ------------------------------------------------------------------------------------------------------
+
+
+def shapes(first, second, side=96):
+    """A disc of one value, and a rectangle of another that touches it: uint8 (side, side)."""
+    rows, columns = np.ogrid[:side, :side]
+    disc = (rows / side - 0.5) ** 2 + (columns / side - 0.4) ** 2 < 0.06
+    mask = np.where(disc, first, 0).astype(np.uint8)
+    mask[side // 8 : side // 3, side // 2 : side // 2 + side // 4] = second
+    return mask
+
+
+def resized(mask, how, side=96):
+    return np.array(Image.fromarray(mask).resize((side, side), how))
+
+
+def as_jpeg(mask):
+    file = BytesIO()
+    Image.fromarray(mask).save(file, "JPEG", quality=90)
+    return np.array(Image.open(file))
+
+
+TRUE, SMOOTH = shapes(1, 2), "interpolation, smooth .* edges or JPEG .*nearest neighbours"
+DAMAGED = {
+    "black and white": (255 * (TRUE > 0).astype(np.uint8), "is black and white: 255 marks every defect; write there"),
+    "stretched by a whole number": (shapes(85, 170), "ids times 85, .*divide"),
+    "stretched to 255": (shapes(127, 255), "ids times 127.5, .*divide"),
+    "ids from 0 on white": (np.where(TRUE, TRUE - 1, 255).astype(np.uint8), "its background is 255 .*add 1"),
+    "ids one too high": (TRUE + np.uint8(1), "its background is 1 .*subtract 1"),
+    "types one too high": (TRUE + (TRUE > 0).astype(np.uint8), "value 3 has no class.*subtract 1"),
+    "pixels to ignore": (
+        np.where(shapes(1, 2, 102)[3:-3, 3:-3] != TRUE, 255, TRUE).astype(np.uint8),
+        "255 .*to ignore",
+    ),
+    "enlarged": (resized(shapes(255, 255, 48), Image.Resampling.BILINEAR), SMOOTH),
+    "enlarged by Lanczos": (resized(shapes(0, 255, 24), Image.Resampling.LANCZOS), SMOOTH),
+    "enlarged, every value an id": (resized(shapes(2, 2, 48), Image.Resampling.BILINEAR), SMOOTH),
+    "antialiased, every value an id": (resized(shapes(2, 2, 384), Image.Resampling.BOX), SMOOTH),
+    "JPEG": (as_jpeg(shapes(255, 255)), SMOOTH),
+    "inverted": (2 - TRUE, "marks its whole border as a defect; if it is inverted"),
+    "a palette": (Image.fromarray(TRUE).convert("P"), "has a palette: save its indices"),
+    "three channels": (np.dstack([TRUE] * 3), "save one of its channels"),
+    "a pixel less": (TRUE[1:], "cropped or resized and rounded"),
+    "half as large": (TRUE[::2, ::2], "resize it with nearest neighbours"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_mask_is_told_with_its_cause_and_what_to_do(tmp_path, case):
+    damaged, told = DAMAGED[case]
+    root = write_folder(tmp_path / "parts", {"a": ()})
+    Image.fromarray(blocks(0).repeat(2, 0).repeat(2, 1)[:96, :96]).save(root / "images" / "a.png")
+    (damaged if isinstance(damaged, Image.Image) else Image.fromarray(damaged)).save(root / "masks" / "a.png")
+    report = verify.verify(root)
+    (line,) = (line for line in (*report.faults, *report.warnings) if "classes.json:" not in line)
+    assert re.match(rf"{root}/masks/a.png: .*{told}", line)
+
+
+def test_whole_masks_are_not_taken_for_damaged(tmp_path):
+    for name in procedural.PRODUCTS:
+        folder.write_dataset(tmp_path / name, (procedural.sample(name, "train", i, size=64) for i in range(12)))
+        assert verify.check(tmp_path / name).warnings == ()
+
+
+def test_a_type_that_no_mask_shows_is_warned_of(root):
+    names = {"1": "scratch", "2": "stain", "3": "dent", "4": "chip"}
+    (root / "classes.json").write_text(json.dumps(names))
+    (line,) = verify.check(root).warnings
+    assert line.startswith(f"{root}/classes.json: no mask shows 'dent' (3), 'chip' (4); ")
+
+
 # Near-duplicates ----------------------------------------------------------------------------------------------------
 
 
@@ -149,13 +222,13 @@ def blocks(seed):
 @pytest.fixture
 def twins(tmp_path):
     """A folder in which c is a with a little noise; b and d are pictures of their own."""
-    root = write_folder(tmp_path / "parts", dict.fromkeys("abcd", (1,)))
+    root = write_folder(tmp_path / "parts", dict.fromkeys("abcd", (1, 2)))
     images = {key: blocks(number) for number, key in enumerate("abd")}
     noise = np.random.default_rng(9).integers(-6, 7, (64, 64, 1))
     images["c"] = (images["a"].astype(int) + noise).astype(np.uint8)
     for key, image in images.items():
         Image.fromarray(image).save(root / "images" / f"{key}.png")
-        Image.fromarray(labels((1,), (64, 64))).save(root / "masks" / f"{key}.png")
+        Image.fromarray(labels((1, 2), (64, 64))).save(root / "masks" / f"{key}.png")
     return root
 
 
@@ -184,7 +257,7 @@ def test_near_duplicates_agree_with_comparing_every_pair():
 
 
 def test_a_long_list_is_cut(tmp_path):
-    root = write_folder(tmp_path / "parts", {f"k{number}": (1,) for number in range(12)})
+    root = write_folder(tmp_path / "parts", {f"k{number}": (1, 2) for number in range(12)})
     for path in (root / "images").iterdir():
         Image.fromarray(blocks(0)[:16, :12]).save(path)
     keys = [path.stem for path in sorted((root / "images").iterdir())]

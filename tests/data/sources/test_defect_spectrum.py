@@ -411,7 +411,7 @@ def test_files_that_do_not_belong_are_named_all_at_once(root):
         "DS-MVTec/screw/mask/thread_top/000_mask.png": "has no image; add 'thread_top/000' or remove the mask",
         "DS-DAGM/mask/110_mask.png": "has no image; add '110' or remove the mask",
         "DS-DAGM/mask/109.png": "a mask's name ends in '_mask'; rename or remove it",
-        "DS-DAGM/image/notes.txt": "is not one of .png, .jpg, .jpeg, .bmp, .tif, .tiff; convert or remove it",
+        "DS-DAGM/image/notes.txt": "is not one of .png, .jpg, .jpeg, .bmp, .tif, .tiff; convert it or move it",
         "DS-MVTec/screw/image/000.png": "is an image beside the folders that hold images; move or remove it",
         "synthetic_MVTec/bottle/images/000.png": (
             "a name in this folder starts with 'samples_image_'; rename or remove it"

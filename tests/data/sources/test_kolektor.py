@@ -100,7 +100,7 @@ def test_each_fault_of_the_layout_is_told_in_one_line(root: Path):
         f"{root}/test/20003_GT.png: has no image; add '20003' or remove the mask",
         f"{root}/test/20002.png: has no mask; get the file anew",
         f"{root}/test/20002_gt.png: has no mask; get the file anew",
-        f"{root}/train/list.txt: is not one of .png; convert or remove it",
+        f"{root}/train/list.txt: is not one of .png; convert it or move it",
         f"{root}/tests: unknown folder 'tests': did you mean 'test'? known are test, train",
     ):
         assert f"\n  {line}" in str(error.value)
