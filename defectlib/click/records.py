@@ -39,6 +39,7 @@ class Record:
         edits: Everything done and not taken back.
         defects: As they stand after the edits.
         layers: See :meth:`~defectlib.click.session.Session.layers`.
+        digest: SHA-256 of the photograph's file; empty in records of earlier versions.
     """
 
     source: str
@@ -49,6 +50,7 @@ class Record:
     edits: tuple[Edit, ...]
     defects: tuple[Defect, ...]
     layers: tuple[Layer, ...]
+    digest: str = ""
 
     @classmethod
     def of(cls, session: Session, source: str, classes: tuple[str, ...], seconds: float) -> Record:
@@ -103,6 +105,7 @@ def read_record(path: Path) -> Record:
         types = [bool, *[np.uint16] * len(values["defects"])]
         return Record(
             source=str(values["source"]),
+            digest=str(values.get("digest", "")),
             clicker=str(values["clicker"]),
             classes=tuple(str(name) for name in values["classes"]),
             seconds=_seconds(values["seconds"]),

@@ -19,7 +19,6 @@ import csv
 import errno
 import io
 import json
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +27,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from defectlib.data.listing import IMAGE_SUFFIXES, key_fault, list_files, single
+from defectlib.data.listing import IMAGE_SUFFIXES, alike, key_fault, list_files, single
 from defectlib.data.pixels import MAX_CLASSES, read_image, read_mask, size_fault
 from defectlib.data.sample import Sample
 from defectlib.errors import UserError, UserErrors, shown
@@ -141,7 +140,8 @@ def _join(found: Listing) -> None:
         found.faults.append(f"{found.root / 'images'}: holds no image that can be used; add some")
     for files in (found.images, found.masks):
         single(files, found.faults)
-    found.faults += _alike(found.root, found.images)
+    how = "differ in case, or in how an accent is written, alone; rename one"
+    found.faults += [f"{found.root / 'images'}: keys '{first}' and '{key}' {how}" for first, key in alike(found.images)]
     has_masks = (found.root / "masks").is_dir()  # one line, not one per image, says that it is missing
     for key, paths in found.images.items():
         if paths and has_masks and key not in found.masks:
@@ -150,18 +150,6 @@ def _join(found: Listing) -> None:
     for key, paths in found.masks.items():
         if paths and key not in found.images:
             found.faults.append(f"{paths[0]}: has no image; add one named '{key}' to images/ or remove the mask")
-
-
-def _alike(root: Path, keys: Iterable[str]) -> list[str]:
-    """A fault for every key that another disk would take for one before it: case, or how an accent is written."""
-    seen: dict[str, str] = {}
-    lines = []
-    for key in keys:
-        first = seen.setdefault(unicodedata.normalize("NFC", key).casefold(), key)
-        if first != key:
-            how = "differ in case, or in how an accent is written, alone; rename one"
-            lines.append(f"{root / 'images'}: keys '{first}' and '{key}' {how}")
-    return lines
 
 
 # Files beside the images --------------------------------------------------------------------------------------------

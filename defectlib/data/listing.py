@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -88,6 +90,15 @@ def single(files: dict[str, list[Path]], faults: list[str]) -> dict[str, Path]:
 def is_litter(name: str) -> bool:
     """Whether other programs leave files or folders of this ``name`` behind: they alone are passed over."""
     return _LITTER.fullmatch(name) is not None
+
+
+def alike(keys: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of keys that another disk would take for one: they differ in case or in how an accent is written alone."""
+    seen: dict[str, str] = {}
+    for key in keys:
+        first = seen.setdefault(unicodedata.normalize("NFC", key).casefold(), key)
+        if first != key:
+            yield first, key
 
 
 def key_fault(key: str) -> str | None:

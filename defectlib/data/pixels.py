@@ -1,4 +1,4 @@
-"""Pixels of image and mask files: decoded as they are stored, or refused in one line. Nothing is converted silently."""
+"""Pixels of image and mask files: decoded without loss, or refused in one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from defectlib import runtime
 from defectlib.errors import UserError
@@ -21,16 +21,18 @@ MAX_CLASSES = 255  # a mask's pixel is one byte and 0 is background
 
 # Only these decoders are let near a file, whatever its name says.
 _IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+_IMAGE_MODES = ("L", "RGB", "P", "RGBA", "LA")
 _IMAGE_WANTED = "an 8-bit gray or RGB image"
 _MASK_WANTED = "an 8-bit PNG of one channel whose values are class ids"
 _BINARY_WANTED = "a gray mask of 8 bits, 0 for background and 255 for the defect"
-_ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+_ORIENTATION = 0x0112  # EXIF tag; 1 is upright, 2 to 8 turned or mirrored
+_POINTERS = (b"version https://git-lfs.github.com", b"/annex/objects/")
 
 _MODES = {
     "1": "has one bit a pixel",
-    "P": "has a palette: save its indices, where those are meant",
+    "P": "has a palette; save its indices as gray values, where those are meant",
     "PA": "has a palette",
-    "RGB": "is a colour image (RGB): save one of its channels where they are alike, else an id for each colour",
+    "RGB": "is a colour image (RGB); save one of its channels where they are alike, else an id for each colour",
     "RGBA": "has an alpha channel",
     "LA": "has an alpha channel",
     "RGBa": "has an alpha channel",
@@ -38,23 +40,30 @@ _MODES = {
 }
 
 
-def read_image(path: Path) -> np.ndarray:
-    """The image as uint8 (H, W, 3), RGB; gray is repeated over the channels.
+def read_image(path: Path, turn: bool = False) -> np.ndarray:
+    """The image as uint8 (H, W, 3), RGB: gray and palettes as colours, the first picture of an MPO file.
+
+    Args:
+        path: The file.
+        turn: Turn it as its EXIF tag says; else such an image is refused, for nobody knows how its mask lies.
 
     Raises:
-        UserError: It is damaged, animated, rotated by an EXIF tag, too large, or not 8-bit gray or RGB.
+        UserError: It is damaged, animated, turned, too large, transparent, or not 8-bit gray or RGB.
     """
-    pixels = _decode(path, _IMAGE_FORMATS, ("L", "RGB"), _IMAGE_WANTED)
-    return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
+
+    def take(image: Image.Image) -> np.ndarray:
+        return np.array((ImageOps.exif_transpose(image) if turn else image).convert("RGB"))
+
+    return _decode(path, _IMAGE_FORMATS, _IMAGE_MODES, _IMAGE_WANTED, take, turn)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Height and width of an image that :func:`read_image` would take, from its header alone.
+def image_size(path: Path, turn: bool = False) -> tuple[int, int]:
+    """Height and width, as they are stored, of an image that :func:`read_image` would take, from its header alone.
 
     Raises:
         UserError: See :func:`read_image`; what is damaged further down is not seen.
     """
-    return _decode(path, _IMAGE_FORMATS, ("L", "RGB"), _IMAGE_WANTED, lambda image: (image.height, image.width))
+    return _decode(path, _IMAGE_FORMATS, _IMAGE_MODES, _IMAGE_WANTED, lambda image: (image.height, image.width), turn)
 
 
 def read_mask(path: Path, defect_types: int = MAX_CLASSES) -> np.ndarray:
@@ -166,12 +175,13 @@ def _decode(
     modes: tuple[str, ...],
     wanted: str,
     take: Callable[[Image.Image], Result] = np.array,
+    turn: bool = False,
 ) -> Result:
     try:
         with Image.open(path, formats=formats) as image:
             image.verify()  # the checksums of a PNG: decoding looks at none, and a turned bit is other pixels
         with Image.open(path, formats=formats) as image:
-            fault = _format_fault(image, modes)
+            fault = _format_fault(image, modes, turn)
             if fault is None:
                 return take(image)
     except Image.DecompressionBombError:
@@ -180,24 +190,31 @@ def _decode(
     except Exception as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split()).removesuffix(f" {str(path)!r}")
         fault = f"damaged or not {' or '.join(formats)} ({reason})"
-    raise UserError(f"{path}: {fault}; replace it by {wanted}")
+        if isinstance(error, UnidentifiedImageError) and path.read_bytes().startswith(_POINTERS):
+            fault = "stands for a file that is not here; fetch it (`git lfs pull`, `git annex get`)"
+    raise UserError(f"{path}: {fault}" if ";" in fault else f"{path}: {fault}; replace it by {wanted}")
 
 
-def _format_fault(image: Image.Image, modes: tuple[str, ...]) -> str | None:
+def _format_fault(image: Image.Image, modes: tuple[str, ...], turn: bool) -> str | None:
     if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
         return _too_large()
-    if getattr(image, "is_animated", False):
+    if getattr(image, "is_animated", False) and image.format != "MPO":  # a JPEG, with previews or a second view behind
         return "is animated or has several pages"
     stored = _stored_mode(image)  # before getexif, which decodes a PNG and with that forgets how it was stored
     # The stored pair would fit, the pair as viewers show it would not: nobody can tell which one was labelled.
-    if (orientation := image.getexif().get(_ORIENTATION, 1)) != 1:
-        return f"is turned by its EXIF tag (orientation {orientation})"
+    if (orientation := image.getexif().get(_ORIENTATION)) in range(2, 9) and not turn:
+        tag = f"is turned by its EXIF tag (orientation {orientation})"
+        return f"{tag}, its mask is not; turn its pixels (`mogrify -auto-orient`) or remove the tag, as the mask fits"
     if "16" in stored or image.mode[0] in "IF":
         return "has more than 8 bits a channel"
     # Pillow stretches gray of 2 or 4 bits to 0..255: right for an image, wrong for class ids.
     if stored in ("L;2", "L;4") and modes == ("L",):
         return "has fewer than 8 bits a pixel"
-    return None if image.mode in modes else _MODES.get(image.mode, f"is a {image.mode} image")
+    if image.mode not in modes:
+        return _MODES.get(image.mode, f"is a {image.mode} image")
+    has_alpha = image.mode in ("RGBA", "LA") or (image.mode == "P" and image.has_transparency_data)
+    opaque = not has_alpha or image.convert("RGBA").getchannel("A").getextrema()[0] == 255
+    return None if opaque else "has an alpha channel that hides some of it"
 
 
 def _stored_mode(image: Image.Image) -> str:

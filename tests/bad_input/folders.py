@@ -101,7 +101,6 @@ image(
         png(12, 16)[:33] + chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(20_000_000), 1)) + png(12, 16)[33:]
     ),
 )
-image("with a palette", "has a palette", lambda path: save(path, "P", "PNG"))
 image("with an alpha channel", "has an alpha channel", lambda path: save(path, "RGBA", "PNG"))
 image("gray with alpha", "has an alpha channel", lambda path: save(path, "LA", "PNG"))
 image("of one bit", "has one bit a pixel", lambda path: save(path, "1", "PNG"))

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from defectlib.click.replay import replay, replay_to
 from defectlib.data.folder import read_classes, read_dataset
 from defectlib.data.verify import verify
 from defectlib.errors import UserError, UserErrors
+from tests.bad_input.case import snapshot
 
 SIDE = 32
 CLASSES = ("scratch", "stain")
@@ -213,6 +215,87 @@ def hidden(folder):
     return [path.name for path in folder.rglob(".*") if path.name != ".lock"]
 
 
+@pytest.mark.parametrize("size", [SIDE, SIDE // 2, 0])
+def test_what_was_labelled_is_saved_whatever_became_of_the_photograph(begun, images, size):
+    work = begun.open("b")
+    work.session.click(9, 9)
+    (images / "b.png").unlink()
+    if size:
+        Image.fromarray(255 - painted(5)[:size, :size]).save(images / "b.png")
+    begun.save(work)
+    assert verify(begun.out).faults == ()
+    (sample,) = read_dataset(begun.out)
+    assert np.array_equal(sample.image, painted(0))
+    assert np.array_equal(sample.mask, work.session.index)
+    assert begun.open("b").saved
+
+
+def test_a_draft_is_not_taken_for_that_of_another_photograph(begun, images):
+    work = begun.open("b")
+    work.session.click(9, 9)
+    begun.keep(work)
+    Image.fromarray(255 - painted(5)).save(images / "b.png")
+    with pytest.raises(UserError, match=r"b.png: is another photograph than the one that was labelled; put that back"):
+        begun.open("b")
+    Image.fromarray(painted(0)).save(images / "b.png")
+    assert np.array_equal(begun.open("b").session.index, work.session.index)
+
+
+CHANGES = {
+    "renamed by case": (
+        lambda images, out: (images / "b.png").rename(images / "B.png"),
+        lambda images, out: (images / "B.png").rename(images / "b.png"),
+        "B.png: would be called 'B', like 'b' but for case",
+    ),
+    "replaced by another format": (
+        lambda images, out: Image.open(images / "b.png").save(images / "b.jpg") or (images / "b.png").unlink(),
+        lambda images, out: (images / "b.jpg").rename(images / "other.jpg"),
+        r"b.jpg: has the key of b.png, which was labelled before \(.*clicks/b.json\); rename it",
+    ),
+    "a class renamed": (
+        lambda images, out: (out / "classes.json").write_text('{"1": "rust", "2": "stain"}'),
+        lambda images, out: (out / "classes.json").write_text('{"1": "scratch", "2": "stain"}'),
+        "classes.json: names rust, stain, but .*clicks/b.json is about scratch, stain; name the types as there",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_what_would_spoil_the_dataset_is_refused_before_anything_is_written(begun, images, case):
+    change, undo, told = CHANGES[case]
+    label(begun, "b")
+    begun.close()
+    change(images, begun.out)
+    before = snapshot(begun.out)
+    with pytest.raises(UserError, match=told):
+        Labelling(images, begun.out, (), FloodFill())
+    assert snapshot(begun.out) == before
+    assert verify(begun.out).faults == ()
+    undo(images, begun.out)
+    Labelling(images, begun.out, (), FloodFill()).close()
+
+
+def test_a_mask_that_cannot_be_made_good_does_not_keep_the_folder_shut(begun, images):
+    label(begun, "b")
+    (begun.out / "masks" / "b.png").unlink()
+    (begun.out / "clicks" / "b.json").write_text("{")
+    begun.close()
+    later = Labelling(images, begun.out, (), FloodFill())
+    assert later.labelled == set()
+    label(later, "c")
+    later.close()
+
+
+def test_linked_folders_of_images_are_followed_and_circles_end(images, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (images / "b.png").rename(tmp_path / "elsewhere" / "b.png")
+    (images / "a link").symlink_to(tmp_path / "elsewhere")
+    (images / "a link" / "back").symlink_to(images)
+    labelling = Labelling(images, tmp_path / "out", CLASSES, FloodFill())
+    labelling.close()
+    assert sorted(labelling.sources) == ["a link_b", "c", "line 2_a"]
+
+
 def test_two_processes_cannot_label_into_one_folder(begun, images):
     code = f"""
 from pathlib import Path
@@ -296,29 +379,71 @@ def test_images_within_the_folder_to_write_are_refused_but_not_the_other_way_rou
     inside = Labelling(images, images / "labelled", CLASSES, FloodFill())
     label(inside, "b")
     inside.close()
-    assert check(images, images / "labelled", ()) == "1 of 3 images labelled; passed over as no images: 1"
+    assert check(images, images / "labelled", ()) == "1 of 3 images labelled; passed over as no images: 1 .txt"
 
 
-@pytest.mark.parametrize(
-    ("name", "mode", "fault"),
-    [
-        ("deep", "I;16", "more than 8 bits a channel"),
-        ("clear", "RGBA", "has an alpha channel"),
-        ("torn", "", "damaged"),
-    ],
-)
-def test_an_image_that_cannot_be_used_is_named_and_stops_no_other(images, tmp_path, name, mode, fault):
-    path = images / f"{name}.png"
-    if mode:
-        Image.new(mode, (SIDE, SIDE)).save(path)
-    else:
-        path.write_bytes((images / "b.png").read_bytes()[:99])
+def test_an_image_that_is_torn_is_named_and_stops_no_other(images, tmp_path):
+    Image.fromarray(painted()).save(images / "torn.jpg")
+    (images / "torn.jpg").write_bytes((images / "torn.jpg").read_bytes()[:-99])
     labelling = Labelling(images, tmp_path / "out", CLASSES, FloodFill())
-    with pytest.raises(UserError, match=f"{name}.png: .*{fault}"):
-        labelling.open(name)
+    with pytest.raises(UserError, match=r"torn.jpg: damaged"):
+        labelling.open("torn")
     label(labelling, "b")
     labelling.close()
     assert verify(labelling.out).faults == ()
+
+
+def test_images_that_cannot_be_used_are_all_listed_before_anything_is_written(images, tmp_path):
+    Image.new("I;16", (SIDE, SIDE)).save(images / "deep.png")
+    Image.new("RGBA", (SIDE, SIDE)).save(images / "glass.png")
+    Image.new("CMYK", (SIDE, SIDE)).save(images / "print.jpg")
+    (images / "torn.png").write_bytes((images / "b.png").read_bytes()[:99])
+    for name in (f"{'n' * 241}.png", "B.png", "\u00e9.png", "e\u0301.png", "a (conflicted copy 2024-01-31).png"):
+        Image.fromarray(painted()).save(images / name)
+    with pytest.raises(UserErrors) as caught:
+        Labelling(images, tmp_path / "out", CLASSES, FloodFill())
+    told = "\n".join(sorted(caught.value.faults))
+    for fault in (
+        "deep.png: has more than 8 bits", "glass.png: has an alpha channel", "print.jpg: is a CMYK image",
+        "torn.png: damaged", "longer than 240 bytes", "like 'B' but for case or how an accent", "conflict copy",
+        "\u00e9.png: would be called '\u00e9', like 'e\u0301' but",
+    ):  # fmt: skip
+        assert fault in told
+    assert len(caught.value.faults) == 8
+    assert not (tmp_path / "out").exists()
+
+
+def turned(path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(painted()[:, :26]).save(path, exif=exif)
+
+
+PHOTOGRAPHS = {
+    "turned.jpg": turned,
+    "turned.tif": turned,
+    "two.jpg": lambda path: Image.fromarray(painted()).save(
+        path, "MPO", save_all=True, append_images=[Image.fromarray(painted(1))]
+    ),
+    "opaque.png": lambda path: Image.fromarray(painted()).convert("RGBA").save(path),
+    "gray.png": lambda path: Image.fromarray(painted()[..., 0]).convert("P").save(path),
+    f"{'n' * 236}.png": lambda path: Image.fromarray(painted()).save(path),
+}
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_photographs_as_cameras_write_them_are_brought_into_shape(tmp_path, name):
+    (tmp_path / "photos").mkdir()
+    PHOTOGRAPHS[name](tmp_path / "photos" / name)
+    labelling = Labelling(tmp_path / "photos", tmp_path / "out", CLASSES, FloodFill())
+    work = label(labelling, Path(name).stem)
+    labelling.close()
+    assert verify(labelling.out).faults == ()
+    (sample,) = read_dataset(labelling.out)
+    assert np.array_equal(sample.image, work.session.image)
+    assert sample.image.shape == ((26, SIDE, 3) if "turned" in name else (SIDE, SIDE, 3))
+    Labelling(tmp_path / "photos", tmp_path / "out", (), FloodFill()).close()
+    assert len(list((labelling.out / "images").iterdir())) == 1
 
 
 def test_an_image_that_is_too_large_for_pillow_is_refused(begun, monkeypatch):

@@ -35,7 +35,7 @@ def test_every_fault_is_listed_at_once(tmp_path):
     Image.fromarray(labels((1, 9))).save(root / "masks" / "d.png")
     image.save(root / "masks" / "e.png")
     Image.fromarray(picture("x")[..., 0].astype(np.uint16)).save(root / "images" / "f.png")
-    image.quantize(8).save(root / "images" / "g.png")
+    image.convert("RGBA").crop((-1, 0, 11, 16)).save(root / "images" / "g.png")
     image.save(root / "images" / "h.png", save_all=True, append_images=[mask])
     whole = (root / "images" / "i.png").read_bytes()
     (root / "images" / "i.png").write_bytes(whole[:-60])
@@ -52,7 +52,7 @@ def test_every_fault_is_listed_at_once(tmp_path):
         ("masks/d.png", "value 9 has no class; classes.json ends at 2"),
         ("masks/e.png", "is a colour image (RGB)"),
         ("images/f.png", "has more than 8 bits a channel"),
-        ("images/g.png", "has a palette"),
+        ("images/g.png", "has an alpha channel"),
         ("images/h.png", "is animated"),
         ("images/i.png", "damaged"),
         ("images/j.jpg", "key 'j' is there more than once (j.jpg, j.png)"),
@@ -179,7 +179,7 @@ DAMAGED = {
     "antialiased, every value an id": (resized(shapes(2, 2, 384), Image.Resampling.BOX), SMOOTH),
     "JPEG": (as_jpeg(shapes(255, 255)), SMOOTH),
     "inverted": (2 - TRUE, "marks its whole border as a defect; if it is inverted"),
-    "a palette": (Image.fromarray(TRUE).convert("P"), "has a palette: save its indices"),
+    "a palette": (Image.fromarray(TRUE).convert("P"), "has a palette; save its indices"),
     "three channels": (np.dstack([TRUE] * 3), "save one of its channels"),
     "a pixel less": (TRUE[1:], "cropped or resized and rounded"),
     "half as large": (TRUE[::2, ::2], "resize it with nearest neighbours"),
