@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from defectlib.report import tables
-from defectlib.report.style import INK, WIDTH, panels
+from defectlib.report.style import INK, WIDTH, literal, panels
 from defectlib.report.tables import Table
 
 _PERCENT = 100
@@ -65,7 +65,7 @@ def class_heatmap(classes: pd.DataFrame, product: str) -> Figure:
     rows = classes.xs(product, level="product")
     wide = _PERCENT * rows["iou"].unstack("class").loc[rows.index.unique("model"), rows.index.unique("class")]
     figure, axes = _map(wide, 0.9 + 0.3 * len(wide), "IoU (%)", ".0f")
-    axes.set_title(product.replace("_", " "))
+    axes.set_title(literal(product.replace("_", " ")))
     return figure
 
 
@@ -107,6 +107,7 @@ def _map(values: pd.DataFrame, height: float, label: str, digits: str) -> tuple[
     """A heat map of ``values`` in %; grey is what was not run or does not occur."""
     figure, ((axes,),) = panels(1, 1, WIDTH, height)
     axes.set_facecolor("#D9D9D9")
+    values = values.rename(index=literal, columns=literal)
     options = {"vmin": 0, "vmax": 100, "cmap": "Blues", "linewidths": 1.5, "cbar_kws": {"label": label}}
     sns.heatmap(values, ax=axes, annot=True, fmt=digits, annot_kws={"fontsize": 8}, **options)
     axes.set(xlabel="", ylabel="")

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, PercentFormatter
 
-from defectlib.report.style import FAINT, INK, SERIES_COLOURS, WIDTH, panels
+from defectlib.report.style import FAINT, INK, SERIES_COLOURS, WIDTH, literal, panels
 
 SWITCH_STEP = "switch step u (0: large net alone, 1000: small net alone)"
 DISTANCE = "distance to the nearest training image (RMS, 0 to 1)"
@@ -133,7 +133,7 @@ def difference_interval(table: pd.DataFrame) -> Figure:
         axes.plot([low, high], [place, place], color=colour, lw=2.2, solid_capstyle="butt")
         axes.plot(_PERCENT * row.difference, place, "o", color=colour)
     axes.axvline(0, color=INK, lw=0.8)
-    axes.set_yticks(range(len(table)), [f"{row.product}, {row.model}" for row in table.itertuples()])
+    axes.set_yticks(range(len(table)), [f"{literal(row.product)}, {row.model}" for row in table.itertuples()])
     axes.set(ylim=(len(table) - 0.5, -0.5), xlabel="difference in mIoU with synthetic data (points), 95 % interval")
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
     return figure
@@ -153,7 +153,7 @@ def learning_curve(
     for colour, (name, curve) in zip(SERIES_COLOURS, losses.items(), strict=False):
         smooth = curve["loss"].rolling(max(1, len(curve) // 30), center=True, min_periods=1).mean()
         axes.plot(curve["step"], curve["loss"], color=colour, alpha=0.25, lw=0.8)
-        axes.plot(curve["step"], smooth, color=colour, label=name)
+        axes.plot(curve["step"], smooth, color=colour, label=literal(name))
     axes.set(xlabel="training step", ylabel=label, yscale="log")
     axes.legend(title=title)
     return figure
@@ -187,7 +187,7 @@ def annotation_changes(table: pd.DataFrame) -> Figure:
     distance.xaxis.set_major_locator(FixedLocator([0, 1, 2, 5, 10, 20, 50, 100, 200, 500]))
     distance.set(xlim=(0, max(2.1, distance.get_xlim()[1])), xlabel="boundary distance (pixels)")
     distance.xaxis.set_major_formatter("{x:g}")
-    share.set_yticks(range(len(products)), [product.replace("_", " ") for product in products])
+    share.set_yticks(range(len(products)), [literal(product.replace("_", " ")) for product in products])
     share.set(ylim=(len(products) - 0.5, -0.5))
     return figure
 

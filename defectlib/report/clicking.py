@@ -21,7 +21,7 @@ from PIL import Image
 
 from defectlib.data.sample import Sample
 from defectlib.report import overlay, tiles, widgets
-from defectlib.report.style import FAINT, INK, SERIES_COLOURS, WIDTH, panels
+from defectlib.report.style import FAINT, INK, SERIES_COLOURS, WIDTH, literal, panels
 from defectlib.report.tiles import Tile
 
 COLUMNS = (1, 2, 3, 5)
@@ -124,7 +124,7 @@ def click_by_click(replays: Sequence[Replay]) -> Figure:
         axes[0].imshow(overlay.enlarge(one.image, overlay.scale_for(one.image)))
         axes[0].set_ylabel(method, fontsize=8.5)
         axes[1].imshow(_drawn(one, one.truth))
-        axes[0].set_xlabel(one.name if method == next(iter(one.masks)) else "", fontsize=7, loc="left")
+        axes[0].set_xlabel(literal(one.name) if method == next(iter(one.masks)) else "", fontsize=7, loc="left")
         for cell, k in zip(axes[2:], COLUMNS, strict=True):
             cell.imshow(_drawn(one, one.after(method, k)))
             _mark(cell, one, method, k)
@@ -148,7 +148,7 @@ def curves(record: pd.DataFrame | None, run: pd.DataFrame) -> Figure:
         for kind, frame in enumerate(given):
             if name in frame.index.unique("data"):
                 _lines(axes, frame.xs(name, level="data"), rings=len(given) == 2 and kind == 1)
-        axes.set(title=name, xlabel="clicks", ylim=(0, 1), yticks=[0, 0.25, 0.5, 0.85, 1])
+        axes.set(title=literal(name), xlabel="clicks", ylim=(0, 1), yticks=[0, 0.25, 0.5, 0.85, 1])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.axhline(0.85, color=FAINT, lw=0.8, ls="--")
     for axes in grid[:, 0]:

@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 
 from defectlib.data.sample import Sample
 from defectlib.report import overlay
-from defectlib.report.style import DPI, LARGE_COLOUR, SMALL_COLOUR, WIDTH, defect_colour, new_figure, panels
+from defectlib.report.style import DPI, LARGE_COLOUR, SMALL_COLOUR, WIDTH, defect_colour, literal, new_figure, panels
 
 _SMALL_TEXT = 7  # points
 _LINE = 0.13  # inches, a line of small text
@@ -34,11 +34,11 @@ def gallery(samples: Sequence[Sample], columns: int = 3, title: str = "", captio
     for axes, sample, text in zip(grid.flat, samples, texts, strict=False):
         bare = overlay.enlarge(sample.image, _scale(sample, cell / 2))
         _show(axes, overlay.side_by_side([bare, _outlined(sample, cell / 2)], gap=max(2, len(bare) // 40)))
-        axes.set_xlabel(text, fontsize=_SMALL_TEXT, loc="left", labelpad=2)
+        axes.set_xlabel(literal(text), fontsize=_SMALL_TEXT, loc="left", labelpad=2)
     _blank(grid.flat[len(samples) :])
     _name_colours(figure, samples)
     if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+        figure.suptitle(literal(title), x=0.01, ha="left", fontsize=10)
     return figure
 
 
@@ -64,7 +64,7 @@ def multi_type_panel(samples: Sequence[Sample]) -> Figure:
         _show(row[0], overlay.enlarge(sample.image, _scale(sample, cell)))
         _show(row[1], overlay.enlarge(binary, _scale(sample, cell)))
         _show(row[2], _outlined(sample, cell))
-        row[2].set_xlabel(" + ".join(sample.present), fontsize=8, labelpad=2)
+        row[2].set_xlabel(literal(" + ".join(sample.present)), fontsize=8, labelpad=2)
     for axes, name in zip(grid[0], ("image", "binary mask", "defect types"), strict=True):
         axes.set_title(name, loc="center")
     _name_colours(figure, samples)
@@ -215,12 +215,12 @@ def _wrapped(text: str, inches: float) -> str:
 
 
 def _handles(classes: Sequence[str]) -> list[Patch]:
-    return [Patch(color=to_rgb(defect_colour(k)), label=name) for k, name in enumerate(classes, start=1)]
+    return [Patch(color=to_rgb(defect_colour(k)), label=literal(name)) for k, name in enumerate(classes, start=1)]
 
 
 def _name_types(axes: Axes, sample: Sample) -> None:
     """The types present and their colours, one per line, below the picture."""
-    handles = [handle for handle in _handles(sample.classes) if handle.get_label() in sample.present]
+    handles = [h for h, name in zip(_handles(sample.classes), sample.classes, strict=True) if name in sample.present]
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "borderaxespad": 0.3, "borderpad": 0}
     spacing = {"handlelength": 0.8, "handleheight": 0.8, "handletextpad": 0.5, "labelspacing": 0.2}
     axes.legend(handles=handles, fontsize=_SMALL_TEXT, **place, **spacing)

@@ -18,7 +18,7 @@ from matplotlib.cbook import boxplot_stats
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from defectlib.report.style import FAINT, INK, SERIES_COLOURS, WIDTH, panels
+from defectlib.report.style import FAINT, INK, SERIES_COLOURS, WIDTH, literal, panels
 from defectlib.report.tables import PAPER, RECORD, RUN
 
 _COLOURS = {PAPER: SERIES_COLOURS[4], RECORD: SERIES_COLOURS[2], RUN: SERIES_COLOURS[5]}
@@ -87,7 +87,7 @@ def differences(record: pd.DataFrame | None, run: pd.DataFrame | None) -> Figure
         for place, (ratio, name, model) in enumerate(lines):
             if (product, model, ratio) in given[name].index:
                 _interval(axes, place, given[name].loc[product, model, ratio], colours[model], _MARKERS[name])
-        axes.set(title=product.replace("_", " "), ylim=(len(lines) - 0.5, -0.5))
+        axes.set(title=literal(product.replace("_", " ")), ylim=(len(lines) - 0.5, -0.5))
         axes.locator_params(axis="x", nbins=max(3, 12 // len(products)))
         _zero_line(axes)
         _name_blocks(axes, [f"{ratio} %" for ratio, _, _ in lines])
@@ -141,7 +141,7 @@ def class_changes(record: pd.DataFrame | None, run: pd.DataFrame | None) -> Figu
         for place, axes in enumerate(row):
             if place < len(some) and known[place]:
                 _change_map(axes, given[name], some[place], top, named=not any(known[:place]))
-                axes.set_title(f"{some[place].replace('_', ' ')}, {name}")
+                axes.set_title(literal(f"{some[place].replace('_', ' ')}, {name}"))
                 drawn.append(axes.collections[0])
             else:
                 axes.set_axis_off()
@@ -265,7 +265,7 @@ def _change_map(axes: Axes, table: pd.DataFrame, product: str, top: float, named
     """One product's map; ``named``: with the names of its rows."""
     rows = 100 * table.xs(product, level="product")["difference"]
     wide = rows.unstack("class").reindex(columns=rows.index.unique("class"))
-    wide = wide.reindex(dict.fromkeys(rows.index.droplevel("class")))
+    wide = wide.reindex(dict.fromkeys(rows.index.droplevel("class"))).rename(columns=literal)
     wide.index = [f"{model}, {ratio} %" for model, ratio in wide.index]
     axes.set_facecolor("#D9D9D9")
     options = {"vmin": -top, "vmax": top, "center": 0, "cmap": "RdBu", "linewidths": 1.0, "cbar": False}

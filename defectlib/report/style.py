@@ -59,6 +59,11 @@ def defect_colour(class_id: int) -> tuple[float, float, float, float]:
     return mpl.colors.to_rgba(DEFECT_COLOURS[(class_id - 1) % len(DEFECT_COLOURS)])
 
 
+def literal(text: str) -> str:
+    """``text`` of a user's, a name or a caption, to be drawn as it is: a dollar sign would begin mathematics."""
+    return text.replace("$", r"\$")
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of ``width`` × ``height`` inches that a notebook shows once: where it is returned.
 

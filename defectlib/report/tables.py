@@ -68,11 +68,12 @@ class Table:
     def markdown(self) -> str:
         """MyST: a ``table`` directive, then the notes."""
         align = ["left"] * self.labels + [_aligned(cells) for _, cells in self.frame.iloc[:, self.labels :].items()]
-        cells = self.frame.map(lambda text: text.replace("|", "\\|"))
+        cells = self.frame.rename(columns=_markdown_cell).map(_markdown_cell)
         # Else the numbers would be parsed and lose their last zeros.
         body = cells.to_markdown(index=False, disable_numparse=True, colalign=align)
         css = f"\n:class: {self.css}" if self.css else ""
-        return "\n\n".join([f"```{{table}} {self.caption}\n:name: {self.name}{css}\n\n{body}\n```", *self.notes])
+        directive = f"```{{table}} {literal(self.caption)}\n:name: {self.name}{css}\n\n{body}\n```"
+        return "\n\n".join([directive, *map(literal, self.notes)])
 
     def html(self) -> str:
         """The same for Jupyter, which knows no directives; its tables have no numbers."""
@@ -95,6 +96,11 @@ class Table:
         shown = {"text/plain": repr(self), "text/markdown": self.markdown(), "text/html": self.html()}
         # Beside the output and not in it: last digits differ between machines, and committed outputs are compared.
         return shown, {CSV: {self.name: self.csv()}}
+
+
+def literal(text: str) -> str:
+    """``text`` for Markdown, in which names from users neither begin HTML nor mathematics; code and roles are kept."""
+    return re.sub(r"((?:\{\w+\})?`[^`]*`)|[\\<&$]", lambda found: found[1] or f"\\{found[0]}", text)
 
 
 def plain(frame: pd.DataFrame, name: str, caption: str, decimals: int = 2, notes: Sequence[str] = ()) -> Table:
@@ -400,6 +406,10 @@ def _interval(row: Any, name: str, sign: str) -> str:
     # Too few images of some class for an interval: it is said, not left out.
     span = "no interval" if math.isnan(low) else f"{low:{sign}.1f}, {high:{sign}.1f}"
     return f"{value:{sign}.1f} [{span}]".replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _markdown_cell(text: str) -> str:
+    return literal(text).replace("|", "\\|")
 
 
 def _html_cell(text: str) -> str:

@@ -427,7 +427,7 @@ PHOTOGRAPHS = {
     ),
     "opaque.png": lambda path: Image.fromarray(painted()).convert("RGBA").save(path),
     "gray.png": lambda path: Image.fromarray(painted()[..., 0]).convert("P").save(path),
-    f"{'n' * 236}.png": lambda path: Image.fromarray(painted()).save(path),
+    f"{'n' * 240}.png": lambda path: Image.fromarray(painted()).save(path),
 }
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cbook import is_math_text
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from defectlib.data.sample import Sample
-from defectlib.report import figures, style
+from defectlib.report import baselines, charts, figures, ratios, style
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +44,34 @@ def colours_in(axes) -> set[tuple]:
 
 def class_bytes(class_id):
     return tuple((np.array(style.defect_colour(class_id)[:3]) * 255).astype(np.uint8))
+
+
+ODD = r"$\frac_$ <b>&amp;</b>"
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda samples: figures.gallery(samples, title=ODD),
+        lambda samples: figures.class_legend(samples[0].classes),
+        lambda samples: figures.multi_type_panel([s for s in samples if len(s.present) > 1][:1]),
+        lambda samples: figures.before_and_after([(samples[0], samples[0])], "before", "after"),
+        lambda samples: baselines.class_heatmap(scores(samples), ODD),
+        lambda samples: ratios.class_changes(None, scores(samples, ("product", "model", "ratio", "class"))),
+        lambda samples: charts.learning_curve({ODD: pd.DataFrame({"step": [1, 2], "loss": [0.1, 0.2]})}),
+    ],
+)
+def test_names_and_captions_are_drawn_letter_by_letter(samples, draw):
+    classes = tuple(f"{name} {ODD}" for name in samples[0].classes)
+    figure = drawn(draw([replace(s, classes=classes, caption=ODD, product=ODD) for s in samples]))
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    assert any("frac" in text for text in texts)
+    assert not any(is_math_text(text) for text in texts if "frac" in text)
+
+
+def scores(samples, index=("product", "model", "class")):
+    keys = [{"product": ODD, "model": "UNet", "ratio": 100, "class": name} for name in samples[0].classes]
+    return pd.DataFrame(keys).assign(iou=0.5, difference=0.1).set_index(list(index))
 
 
 def test_gallery_shows_each_sample_outlined_with_its_caption(samples):

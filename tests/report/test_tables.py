@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
 
 from defectlib.errors import UserError
 from defectlib.report import measured, paper, tables
@@ -39,6 +41,17 @@ def test_numbers_stand_right_and_words_left():
     lines = tables.Table(pd.DataFrame(columns), "tab-x", "Caption.").markdown().splitlines()
     rule = next(line for line in lines if line.startswith("|:"))
     assert [cell[-1] for cell in rule.strip("|").split("|")] == ["-", ":", "-"]
+
+
+def test_names_begin_neither_html_nor_mathematics_in_the_book():
+    name = r"<script>alert(1)</script> \<b> $x$ a|b &lt;i&gt;"
+    columns = {name: [name, "{ref}`The datasets <datasets>`"], "mIoU": ["**82.3**", "`a < b`"]}
+    table = tables.Table(pd.DataFrame(columns), "tab-x", name, notes=(name,))
+    _, _, *body, _, _, note = table.markdown().splitlines()
+    shown = MarkdownIt("commonmark").enable("table").render("\n".join([*body, "", note]))
+    assert shown.count(html.escape(name)) == 3
+    assert "$" not in table.markdown().replace(r"\$", "")
+    assert "{ref}`The datasets <datasets>`" in table.markdown()
 
 
 def test_one_column_stands_side_by_side():
