@@ -10,7 +10,8 @@ Layout below the root; everything made here and users' own data have it::
     splits/*.json      optional; see `defectlib.data.split`
     provenance.json    optional; how the folder came to be; its "product" names what is shown
 
-The index comes first, pixels second: images and masks are joined on the key, one to one.
+Links are followed, and what other programs leave behind (hidden files, Thumbs.db, @eaDir) is passed over. The index
+comes first, pixels second: images and masks are joined on the key, one to one.
 """
 
 from __future__ import annotations

@@ -212,9 +212,10 @@ def _format_fault(image: Image.Image, modes: tuple[str, ...], turn: bool) -> str
         return "has fewer than 8 bits a pixel"
     if image.mode not in modes:
         return _MODES.get(image.mode, f"is a {image.mode} image")
-    has_alpha = image.mode in ("RGBA", "LA") or (image.mode == "P" and image.has_transparency_data)
-    opaque = not has_alpha or image.convert("RGBA").getchannel("A").getextrema()[0] == 255
-    return None if opaque else "has an alpha channel that hides some of it"
+    if image.mode == "P" and image.has_transparency_data:
+        image = image.convert("RGBA")
+    transparent = image.mode in ("RGBA", "LA") and image.getchannel("A").getextrema()[0] < 255
+    return "has an alpha channel that hides some of it" if transparent else None
 
 
 def _stored_mode(image: Image.Image) -> str:
