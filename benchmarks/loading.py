@@ -69,7 +69,7 @@ def _plain(rows: list, settings: SegmenterTraining, steps: range) -> Callable[[]
         with Image.open(row.image) as image, Image.open(row.mask) as mask:
             pair = np.array(image.convert("RGB")).transpose(2, 0, 1).copy(), np.array(mask)
         tensors = tuple(map(torch.from_numpy, pair))
-        return augment(*tensors, settings.crop, 0, generator) if settings.augmented else tensors
+        return augment(*tensors, settings.crop, (), generator) if settings.augmented else tensors
 
     def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         pairs = [one(rows[place]) for place in range(step * settings.batch, (step + 1) * settings.batch)]

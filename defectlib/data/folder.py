@@ -29,7 +29,8 @@ import pandas as pd
 from PIL import Image
 
 from defectlib.data.listing import IMAGE_SUFFIXES, alike, key_fault, list_files, single
-from defectlib.data.pixels import MAX_CLASSES, read_image, read_mask, size_fault
+from defectlib.data.mapped import mapped
+from defectlib.data.pixels import MAX_CLASSES, read_image, read_mask, size_fault, threaded
 from defectlib.data.sample import Sample
 from defectlib.errors import UserError, UserErrors, shown
 from defectlib.reading import read_json, read_text, repeated
@@ -133,7 +134,22 @@ def read_dataset(root: Path) -> tuple[Sample, ...]:
         UserError: See :func:`index`, :func:`read_classes` and :func:`read_sample`.
     """
     classes = read_classes(root)
-    return tuple(read_sample(row, classes) for row in index(root).itertuples())
+    return read_samples(index(root), classes)
+
+
+def read_samples(rows: pd.DataFrame, classes: tuple[str, ...]) -> tuple[Sample, ...]:
+    """The pairs of some rows of :func:`index`, decoded once, on all cores, with pixels that are :func:`mapped`.
+
+    Raises:
+        UserError: See :func:`read_sample`.
+    """
+    listed = list(rows.itertuples())
+    decoded = threaded(lambda row: read_sample(row, classes), listed, "reading")
+    pixels = iter(mapped(array for sample in decoded for array in (sample.image, sample.mask)))
+    return tuple(
+        Sample(row.key, next(pixels), next(pixels), classes, row.product, row.caption, source=row.image)
+        for row in listed
+    )
 
 
 def _join(found: Listing) -> None:

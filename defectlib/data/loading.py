@@ -11,7 +11,6 @@ import pandas as pd
 
 from defectlib import config, runtime
 from defectlib.data import folder, procedural, twins, verify
-from defectlib.data.pixels import threaded
 from defectlib.data.published import read_published
 from defectlib.data.sample import Sample
 from defectlib.data.split import Split, by_group, class_table, digest, first_shots, origin, select
@@ -143,9 +142,8 @@ def _read(data: config.FolderData, side: str) -> tuple[Sample, ...]:
         raise UserError(
             f"{data.root}: images, masks, classes, groups or the split changed since it was taken up; do so anew"
         )
-    classes = folder.read_classes(data.root)
     rows = select(folder.index(data.root).set_index("key", drop=False), getattr(split, side))
-    return tuple(threaded(lambda row: folder.read_sample(row, classes), list(rows.itertuples()), "reading"))
+    return folder.read_samples(rows, folder.read_classes(data.root))
 
 
 # Taking up a folder -------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +27,7 @@ _IMAGE_MODES = ("L", "RGB", "P", "RGBA", "LA")
 _IMAGE_WANTED = "an 8-bit gray or RGB image"
 _MASK_WANTED = "an 8-bit PNG of one channel whose values are class ids"
 _BINARY_WANTED = "a gray mask of 8 bits, 0 for background and 255 for the defect"
+_MOST_THREADS = 8  # each holds a photograph, decoded
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright, 2 to 8 turned or mirrored
 _POINTERS = (b"version https://git-lfs.github.com", b"/annex/objects/")
 
@@ -229,8 +232,17 @@ def _too_large() -> str:
 
 
 def threaded(work: Callable[[Item], Result], items: Sequence[Item], what: str) -> Iterator[Result]:
-    """``work`` of every item, in order, on all cores: decoding, scaling and hashing let other threads run."""
-    with ThreadPoolExecutor() as pool, runtime.progress(len(items), what, unit="image") as bar:
-        for result in pool.map(work, items):
+    """``work`` of every item, in order, on all cores: decoding, scaling and hashing let other threads run.
+
+    No more results wait than there are threads: those of large photographs would fill the memory.
+    """
+    threads, running = min(os.cpu_count() or 1, _MOST_THREADS), deque()
+    with ThreadPoolExecutor(threads) as pool, runtime.progress(len(items), what, unit="image") as bar:
+        for item in items:
+            running.append(pool.submit(work, item))
+            if len(running) > threads:
+                yield running.popleft().result()
+                bar.update()
+        for future in running:
+            yield future.result()
             bar.update()
-            yield result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import torch
 from scipy import ndimage
 
 from defectlib.config import CropBy
+from defectlib.data.mapped import defect_pixels
 from defectlib.data.sample import Sample, continued
 from defectlib.device import generator
 from defectlib.runtime import numpy_generator
@@ -24,7 +26,7 @@ Window = tuple[int, slice, slice]
 
 
 class Crops:
-    """Draws square crops from images of any size, which stay on the device as bytes.
+    """Draws square crops from images of any size, which are read where they lie and not copied.
 
     Three in four hold a defect, whose type is drawn uniformly from the types that occur, so that rare and small ones
     are not drowned. Images smaller than the crop are continued by reflection.
@@ -32,37 +34,29 @@ class Crops:
     Args:
         samples: The images to crop.
         side: Side of a crop in pixels.
-        device: Where the images are kept and cut.
         by: What these crops hold. ``pixel``: one drawn from those of the type, so that large defects are drawn more
             often than small ones, and most are cut. ``defect``: one drawn from the defects of the type (connected
             pieces), whole along every axis on which it fits.
     """
 
-    def __init__(
-        self, samples: Sequence[Sample], side: int, device: torch.device | None = None, by: CropBy = "pixel"
-    ) -> None:
-        self.side, self.by = side, by
-        pairs = [continued(sample.image, sample.mask, side) for sample in samples]
+    def __init__(self, samples: Sequence[Sample], side: int, by: CropBy = "pixel") -> None:
+        self.samples, self.side, self.by = samples, side, by
         #: Sides (height, width) of the images, continued where they are smaller than a crop.
-        self.shapes = [mask.shape for _, mask in pairs]
-        #: Images uint8 (3, H, W) and masks uint8 (H, W).
-        self.images = [torch.from_numpy(image).movedim(-1, 0).contiguous().to(device) for image, _ in pairs]
-        self.masks = [torch.from_numpy(mask).to(device) for _, mask in pairs]
-        #: For each defect type that occurs, (index of the image, its pixels (P, 2)) of every image that shows it; by
-        #: defect, of every piece.
-        self.pixels: list[list[tuple[int, list[np.ndarray]]]] = []
-        for k in range(1, 1 + len(samples[0].classes)):
-            shown = [(i, _parts(mask == k, by)) for i, (_, mask) in enumerate(pairs)]
-            if held := [(i, parts) for i, parts in shown if parts]:
-                self.pixels.append(held)
+        self.shapes = [tuple(max(length, side) for length in sample.mask.shape) for sample in samples]
+        masks = (self.pair(i)[1] for i in range(len(samples)))
+        #: See :func:`~defectlib.data.mapped.defect_pixels`; by defect, every piece is a part.
+        self.pixels = defect_pixels(masks, len(samples[0].classes), partial(_parts, by=by))
+
+    def pair(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image uint8 (H, W, 3) and mask uint8 (H, W) number ``i``, continued where they are smaller than a crop."""
+        return continued(self.samples[i].image, self.samples[i].mask, self.side)
 
     def draw(self, count: int, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """``count`` crops: images uint8 (N, 3, side, side) and masks uint8 (N, side, side)."""
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=draw)))
-        windows = list(self.windows(count, rng))
-        images = [self.images[i][:, rows, columns] for i, rows, columns in windows]
-        masks = [self.masks[i][rows, columns] for i, rows, columns in windows]
-        return torch.stack(images), torch.stack(masks)
+        pairs = [[part[rows, columns] for part in self.pair(i)] for i, rows, columns in self.windows(count, rng)]
+        images, masks = (torch.from_numpy(np.stack(parts)) for parts in zip(*pairs, strict=True))
+        return images.movedim(-1, 1).contiguous(), masks
 
     def windows(self, count: int, rng: np.random.Generator, defect_share: float = DEFECT_SHARE) -> Iterator[Window]:
         """Where ``count`` crops lie, of which ``defect_share`` are placed to hold a defect."""
@@ -74,7 +68,7 @@ class Crops:
     def _place(self, rng: np.random.Generator, defect_share: float) -> tuple[int, np.ndarray]:
         """Index of an image, and the corner of a crop of it, which may lie beyond the border."""
         if self.pixels and rng.random() < defect_share:
-            held = self.pixels[rng.integers(len(self.pixels))]
+            held = list(self.pixels.values())[rng.integers(len(self.pixels))]
             i, parts = held[rng.integers(len(held))]
             return i, self._corner(parts[0] if len(parts) == 1 else parts[rng.integers(len(parts))], rng)
         i = rng.integers(len(self.shapes))
@@ -108,47 +102,40 @@ def crop_shares(samples: Sequence[Sample], side: int, by: CropBy = "defect", cou
         ``whole`` (training crops that show a defect of it uncut).
     """
     crops, classes = Crops(samples, side, by=by), samples[0].classes
-    boxes = [[_boxes(mask.numpy() == k) for k in range(1, 1 + len(classes))] for mask in crops.masks]
+    whole = crops if by == "defect" else Crops(samples, side, by="defect")
+    boxes = {
+        k: {i: [(part.min(axis=0), part.max(axis=0)) for part in parts] for i, parts in held}
+        for k, held in whole.pixels.items()
+    }
     anywhere, drawn = (
         list(crops.windows(count, numpy_generator(0, "crop shares"), share)) for share in (0, DEFECT_SHARE)
     )
-    values = {
-        name: {
-            "images": sum(name in sample.present for sample in samples),
-            "anywhere": np.mean([_shows(crops, window, k) for window in anywhere]),
-            "shown": np.mean([_shows(crops, window, k) for window in drawn]),
-            "whole": np.mean([any(_holds(window, box) for box in boxes[window[0]][k - 1]) for window in drawn]),
+    present = [
+        [np.unique(crops.pair(i)[1][rows, columns]) for i, rows, columns in windows] for windows in (anywhere, drawn)
+    ]
+    values = {}
+    for k, name in enumerate(classes, 1):
+        held = boxes.get(k, {})
+        values[name] = {
+            "images": len(held),
+            "anywhere": np.mean([k in types for types in present[0]]),
+            "shown": np.mean([k in types for types in present[1]]),
+            "whole": np.mean([any(_holds(window, *box) for box in held.get(window[0], ())) for window in drawn]),
         }
-        for k, name in enumerate(classes, 1)
-    }
     return pd.DataFrame.from_dict(values, orient="index").astype({"images": int}).rename_axis("type")
 
 
-def _boxes(where: np.ndarray) -> list[tuple[slice, slice]]:
-    """Rows and columns that each defect in ``where`` takes up."""
-    return ndimage.find_objects(_pieces(where)) if where.any() else []
-
-
-def _shows(crops: Crops, window: Window, k: int) -> bool:
-    i, rows, columns = window
-    return bool((crops.masks[i][rows, columns] == k).any())
-
-
-def _holds(window: Window, box: tuple[slice, slice]) -> bool:
-    return all(crop.start <= part.start and part.stop <= crop.stop for crop, part in zip(window[1:], box, strict=True))
+def _holds(window: Window, first: np.ndarray, last: np.ndarray) -> bool:
+    ends = zip(window[1:], first, last, strict=True)
+    return all(crop.start <= low and high < crop.stop for crop, low, high in ends)
 
 
 def _parts(where: np.ndarray, by: CropBy) -> list[np.ndarray]:
-    """Pixels (P, 2) of ``where``, bool (H, W): all in one, or those of each connected piece; nothing if it is empty."""
+    """Pixels (P, 2) of ``where``, bool (H, W): all in one, or those of each defect. What nearly touches is one."""
     pixels = np.argwhere(where)
-    if by == "pixel" or not len(pixels):
-        return [pixels] if len(pixels) else []
-    numbers = _pieces(where)[where]
+    if by == "pixel":
+        return [pixels]
+    square = np.ones((3, 3), bool)
+    numbers = ndimage.label(ndimage.binary_dilation(where, square, NEAR), square)[0][where]
     ends = np.cumsum(np.bincount(numbers)[1:])
     return np.split(pixels[np.argsort(numbers, kind="stable")], ends[:-1])
-
-
-def _pieces(where: np.ndarray) -> np.ndarray:
-    """The number, from 1, of the defect that each pixel of ``where`` is in; 0 elsewhere. What nearly touches is one."""
-    square = np.ones((3, 3), bool)
-    return ndimage.label(ndimage.binary_dilation(where, square, NEAR), square)[0] * where

@@ -167,29 +167,30 @@ def _start(settings: DenoiserTraining, defect_types: int, device: torch.device, 
 
 
 class _Batches:
-    """Batches of x_0 by step number, from images that are decoded once and stay on the device.
+    """Batches of x_0 by step number: crops of images that may be of any size, or whole images, kept on the device.
 
     Attributes:
         shape: Height and width of x_0.
     """
 
     def __init__(self, settings: DenoiserTraining, samples: tuple[Sample, ...], device: torch.device) -> None:
-        self.settings = settings
+        self.settings, self.device = settings, device
         self.defect_types = len(samples[0].classes)
         if settings.crop is None:
             self.x_0 = encode(*stack(samples), self.defect_types).to(device)
             self.shape = tuple(self.x_0.shape[2:])
         else:
-            self.crops = Crops(samples, settings.crop, device, settings.crop_by)
+            self.crops = Crops(samples, settings.crop, settings.crop_by)
             self.shape = (settings.crop, settings.crop)
 
     def __call__(self, step: int) -> torch.Tensor:
         """x_0 (N, C, H, W) of training step ``step``, the whole batch."""
         draw = generator(self.settings.seed, "order", step)
         if self.settings.crop is not None:
-            return encode(*self.crops.draw(self.settings.batch, draw), self.defect_types)
+            crops = (upload(part, self.device) for part in self.crops.draw(self.settings.batch, draw))
+            return encode(*crops, self.defect_types)
         chosen = torch.randint(len(self.x_0), (self.settings.batch,), generator=draw)
-        return self.x_0[upload(chosen, self.x_0.device)]
+        return self.x_0[upload(chosen, self.device)]
 
 
 def _step(settings: DenoiserTraining, state: _State, batches: _Batches, team: Team) -> torch.Tensor:

@@ -6,10 +6,14 @@ light from one side that makes a dent of a bump, and a short training pays for v
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 
 from defectlib.errors import UserError
 
+_CPU = torch.device("cpu")
 SHIFT = 1 / 16
 """Greatest shift of a whole image, as a fraction of its side; what enters is reflected, in image and mask alike."""
 CONTRAST = 0.05
@@ -20,12 +24,13 @@ BRIGHTNESS = 6.4
 def window(x: torch.Tensor, top: int, left: int, height: int, width: int) -> torch.Tensor:
     """A window of ``x`` (..., H, W) of any size and at any place; beyond its border the image is reflected."""
     rows = reflected(torch.arange(top, top + height), x.shape[-2]).to(x.device)
-    columns = reflected(torch.arange(left, left + width), x.shape[-1]).to(x.device)
-    x = x.index_select(-2, rows)
-    # Only what is reflected is gathered column by column; the rest are runs of memory.
+    columns = reflected(torch.arange(left, left + width), x.shape[-1])
+    # Only what is reflected is gathered column by column; the rest are runs of memory. Others are not touched.
     first = min(max(-left, 0), width)
     last = max(min(x.shape[-1] - left, width), first)
-    inside = x[..., left + first : left + last]
+    low, high = int(columns.min()), int(columns.max())
+    x, columns = x[..., low : high + 1].index_select(-2, rows), (columns - low).to(x.device)
+    inside = x[..., left + first - low : left + last - low]
     return torch.cat([x.index_select(-1, columns[:first]), inside, x.index_select(-1, columns[last:])], dim=-1)
 
 
@@ -37,22 +42,28 @@ def reflected(index: torch.Tensor, length: int) -> torch.Tensor:
 
 
 def augment(
-    image: torch.Tensor, mask: torch.Tensor, crop: int | None, focus: int, generator: torch.Generator
+    image: torch.Tensor,
+    mask: torch.Tensor,
+    crop: int | None,
+    focus: Sequence[Sequence[int]] | np.ndarray,
+    generator: torch.Generator,
+    device: torch.device = _CPU,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One random view of one pair: a crop or a small shift, mirrored or not, with other brightness and contrast.
 
     Args:
-        image: uint8 (3, H, W).
-        mask: uint8 (H, W).
+        image: uint8 (3, H, W), on the CPU.
+        mask: uint8 (H, W), likewise.
         crop: Side of the view in pixels; None keeps the whole image.
-        focus: A class of the mask. Every other crop is placed to contain a pixel of it; 0 places all at random.
-        generator: The only source of chance; on the CPU, wherever the pair is.
+        focus: Rows and columns of pixels, (P, 2). Every other crop is placed to contain one; none: all at random.
+        generator: The only source of chance; on the CPU.
+        device: Where the view goes.
 
     Returns:
-        Image, float32 (3, h, w) in [0, 255], and mask, uint8 (h, w).
+        Image, float32 (3, h, w) in [0, 255], and mask, uint8 (h, w), on ``device``.
     """
-    top, left, height, width = _place(mask, crop, focus, generator)
-    image, mask = window(image, top, left, height, width), window(mask, top, left, height, width)
+    place = _place(mask, crop, focus, generator)
+    image, mask = (window(part, *place).to(device) for part in (image, mask))
     if _integer(2, generator):
         image, mask = image.flip(-1), mask.flip(-1)
     contrast, brightness = (2 * torch.rand(2, generator=generator) - 1).tolist()
@@ -62,16 +73,17 @@ def augment(
     return image.clamp_(0, 255), mask
 
 
-def _place(mask: torch.Tensor, crop: int | None, focus: int, generator: torch.Generator) -> tuple[int, int, int, int]:
+def _place(
+    mask: torch.Tensor, crop: int | None, focus: Sequence[Sequence[int]] | np.ndarray, generator: torch.Generator
+) -> tuple[int, int, int, int]:
     """Top, left, height and width of the view, in pixels."""
     if crop is None:
         height, width = mask.shape
         top, left = (_integer(2 * reach + 1, generator) - reach for reach in (int(height * SHIFT), int(width * SHIFT)))
         return top, left, height, width
-    seen = (mask == focus).nonzero() if focus and _integer(2, generator) else mask.new_zeros(0, 2)
-    if len(seen):
-        point = seen[_integer(len(seen), generator)].tolist()
-        starts = [_start_around(at, side, crop, generator) for at, side in zip(point, mask.shape, strict=True)]
+    if len(focus) and _integer(2, generator):
+        point = focus[_integer(len(focus), generator)]
+        starts = [_start_around(int(at), side, crop, generator) for at, side in zip(point, mask.shape, strict=True)]
     else:
         starts = [_integer(max(side - crop, 0) + 1, generator) for side in mask.shape]
     return starts[0], starts[1], crop, crop

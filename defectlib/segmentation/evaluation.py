@@ -189,7 +189,7 @@ def sliding_logits(model: Segmenter, image: torch.Tensor, crop: int) -> torch.Te
         for (top, left), part in zip(chosen, logits, strict=True):
             total[:, top : top + crop, left : left + crop] += part * tent
             weight[top : top + crop, left : left + crop] += tent
-    return (total / weight)[:, :height, :width]
+    return total.div_(weight)[:, :height, :width]
 
 
 def _starts(side: int, crop: int) -> list[int]:

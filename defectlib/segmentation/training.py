@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import torch
 from defectlib import runtime
 from defectlib.config import SegmenterTraining, Synthesis
 from defectlib.data import folder, loading
+from defectlib.data.mapped import defect_pixels
 from defectlib.data.pixels import MAX_CLASSES
 from defectlib.data.sample import Sample
 from defectlib.device import autocast, compiled, configure, generator
@@ -170,24 +171,34 @@ class Stratum:
     """The pairs of one defect type (0: without defects), as indices into a :class:`Pool`."""
 
     kind: int
-    members: list[int] = field(default_factory=list)
+    members: list[int]
 
 
 class Pool:
-    """All training pairs, decoded once and kept as bytes on the device: the real ones first, then the synthetic.
+    """All training pairs, read where they lie and not copied: the real ones first, then the synthetic.
 
     Attributes:
-        images: uint8 (3, H, W) each.
-        masks: uint8 (H, W) each.
+        images: uint8 (3, H, W) each, on the CPU.
+        masks: uint8 (H, W) each, likewise.
+        device: Where batches go.
     """
 
     def __init__(self, real: Sequence[Sample], synthetic: Sequence[Sample], device: torch.device) -> None:
-        samples = [*real, *synthetic]
-        self.images = [torch.from_numpy(sample.image).movedim(-1, 0).contiguous().to(device) for sample in samples]
-        self.masks = [torch.from_numpy(sample.mask).to(device) for sample in samples]
+        samples, self.device = [*real, *synthetic], device
+        self.images = [torch.from_numpy(sample.image).movedim(-1, 0) for sample in samples]
+        self.masks = [torch.from_numpy(sample.mask) for sample in samples]
         self.synthetic_share = min(0.5, len(synthetic) / len(samples))
-        self._real = _strata(self.masks[: len(real)], 0)
-        self._synthetic = _strata(self.masks[len(real) :], len(real))
+        pixels = defect_pixels([sample.mask for sample in samples], len(samples[0].classes))
+        #: Pixels (P, 2) of a type, by type and index of the pair.
+        self._pixels = {kind: {i: parts[0] for i, parts in shown} for kind, shown in pixels.items()}
+        self._real = self._strata(range(len(real)))
+        self._synthetic = self._strata(range(len(real), len(samples)))
+
+    def _strata(self, side: range) -> list[Stratum]:
+        """The pairs by defect type; one with several types is in several strata."""
+        typed = {kind: [i for i in shown if i in side] for kind, shown in self._pixels.items()}
+        plain = {0: sorted(set(side).difference(*typed.values()))}
+        return [Stratum(kind, members) for kind, members in (plain | typed).items() if members]
 
     def batch(self, settings: SegmenterTraining, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Images float32 (N, 3, h, w) in [0, 255] and masks int64 (N, h, w) of ``step``; the same at each call."""
@@ -196,9 +207,10 @@ class Pool:
         for place in range(step * settings.batch, (step + 1) * settings.batch):
             index, kind = self.draw(place, draw)
             pair = self.images[index], self.masks[index]
-            pairs.append(augment(*pair, settings.crop, kind, draw) if settings.augmented else pair)
-        images, masks = zip(*pairs, strict=True)
-        return torch.stack(images).float(), torch.stack(masks).long()
+            focus = self._pixels.get(kind, {}).get(index, ())
+            pairs.append(augment(*pair, settings.crop, focus, draw, self.device) if settings.augmented else pair)
+        images, masks = (torch.stack(parts).to(self.device) for parts in zip(*pairs, strict=True))
+        return images.float().contiguous(), masks.long()
 
     def draw(self, place: int, draw: torch.Generator) -> tuple[int, int]:
         """Index of the pair at a place, counted from the first step on, and the class it was drawn for."""
@@ -208,15 +220,6 @@ class Pool:
         stratum = strata[turn % len(strata)]
         chosen = int(torch.randint(len(stratum.members), (), generator=draw))
         return stratum.members[chosen], stratum.kind
-
-
-def _strata(masks: Sequence[torch.Tensor], first: int) -> list[Stratum]:
-    """The pairs by defect type; one with several types is in several strata."""
-    strata: dict[int, Stratum] = {}
-    for index, mask in enumerate(masks, start=first):
-        for kind in [k for k in mask.unique().tolist() if k] or [0]:
-            strata.setdefault(kind, Stratum(kind)).members.append(index)
-    return [strata[kind] for kind in sorted(strata)]
 
 
 def _read_synthetic(root: Path, classes: tuple[str, ...]) -> tuple[Sample, ...]:

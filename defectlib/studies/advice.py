@@ -7,6 +7,7 @@ for two tests, whose null hypotheses are stated where they are made.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,7 @@ def after(
 
 def _type_lines(training: Sequence[Sample], k: int, synthesis: Synthesis) -> Iterator[str]:
     what, crop = f"type '{training[0].classes[k - 1]}'", synthesis.large.crop
-    shown = [sample.mask == k for sample in training if (sample.mask == k).any()]
+    shown = [_Shown.of(sample.mask == k) for sample in training if (sample.mask == k).any()]
     if len(shown) < FEW_IMAGES:
         yield (
             f"{what}: {_count(len(shown), 'training image')} to learn it from, fewer than {FEW_IMAGES}; add images "
@@ -64,19 +65,20 @@ def _type_lines(training: Sequence[Sample], k: int, synthesis: Synthesis) -> Ite
         )
     if not shown:
         return
-    pixels = np.median([where.sum() for where in shown])
+    pixels = np.median([one.pixels for one in shown])
     if pixels < FEW_PIXELS:
         yield (
             f"{what}: covers {pixels:.0f} px of an image (median), fewer than {FEW_PIXELS}, too few to be drawn; bring "
             "images at a higher resolution, or leave it out of classes.json and the masks"
         )
-    extent = np.median([_extent(where) for where in shown])
+    extent = np.median([one.extent for one in shown])
     if crop is not None and extent > crop:
         yield (
             f"{what}: reaches over {extent:.0f} px (median), and training crops of {crop} px cut it; set own.crop to "
             f"{_fitting(extent)} {_WHERE}"
         )
-    spread = _spread(shown)
+    centres = np.array([one.centre for one in shown])
+    spread = np.sqrt(np.square(centres - centres.mean(axis=0)).sum(axis=1).mean())
     if len(shown) >= FEW_IMAGES and spread < ONE_PLACE:
         yield (
             f"{what}: lies at one place in all of its {len(shown)} training images (they differ by {spread:.1%} of the "
@@ -84,16 +86,19 @@ def _type_lines(training: Sequence[Sample], k: int, synthesis: Synthesis) -> Ite
         )
 
 
-def _extent(where: np.ndarray) -> int:
-    """The longer side, in pixels, of the largest connected piece of ``where``, bool (H, W)."""
-    boxes = ndimage.find_objects(ndimage.label(where, np.ones((3, 3)))[0])
-    return max(part.stop - part.start for box in boxes for part in box)
+class _Shown(NamedTuple):
+    """A type in one image: its pixels, the longer side of its largest connected piece, its centre by shorter sides."""
 
+    pixels: int
+    extent: int
+    centre: np.ndarray
 
-def _spread(shown: Sequence[np.ndarray]) -> float:
-    """Root mean square distance of the centres of masks, bool (H, W), from their mean, by the masks' shorter side."""
-    centres = np.array([np.argwhere(where).mean(axis=0) / min(where.shape) for where in shown])
-    return float(np.sqrt(np.square(centres - centres.mean(axis=0)).sum(axis=1).mean()))
+    @classmethod
+    def of(cls, where: np.ndarray) -> _Shown:
+        """From ``where`` it is, bool (H, W)."""
+        boxes = ndimage.find_objects(ndimage.label(where, np.ones((3, 3)))[0])
+        extent = max(part.stop - part.start for box in boxes for part in box)
+        return cls(int(where.sum()), extent, np.argwhere(where).mean(axis=0) / min(where.shape))
 
 
 def _fitting(extent: float) -> int:

@@ -29,11 +29,11 @@ def by_comparing(crop, photo):
 
 @pytest.mark.parametrize("count", [3, 40])  # within one part of the work, and over several
 def test_every_window_of_photographs_of_several_sizes_is_compared(count):
-    photographs = [photograph(40, 31), photograph(18, 52), photograph(12, 12)]
+    photographs = [photograph(40, 31), photograph(18, 52), photograph(12, 12), photograph(13, 601)]  # the last in tiles
     crops = RNG.integers(0, 256, (count, 12, 12, 3), dtype=np.uint8)
     found = nearest_windows(crops, photographs)
-    assert found.distance.shape == (count, 3)
-    for n, m in np.ndindex(3, 3):
+    assert found.distance.shape == (count, 4)
+    for n, m in np.ndindex(3, 4):
         distance, corner = by_comparing(crops[n], photographs[m])
         assert found.distance[n, m] == pytest.approx(distance, abs=1e-4)
         assert found.corner[n, m].tolist() == corner.tolist()

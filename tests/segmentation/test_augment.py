@@ -47,7 +47,7 @@ def test_image_and_mask_move_together(crop):
     image, mask = pair(24, 30)
     draw = generator()
     for _ in range(40):
-        view, cut = augment(image, mask, crop, 2, draw)
+        view, cut = augment(image, mask, crop, np.argwhere(mask.numpy() == 2), draw)
         assert view.dtype == torch.float32
         assert cut.dtype == torch.uint8
         assert view.shape[1:] == cut.shape == (mask.shape if crop is None else (crop, crop))
@@ -62,7 +62,7 @@ def test_images_are_mirrored_and_never_turned():
     image, mask = ramp.to(torch.uint8).expand(3, -1, -1), torch.zeros(16, 16, dtype=torch.uint8)
     draw, seen = generator(), set()
     for _ in range(100):
-        view = augment(image, mask, None, 0, draw)[0][0]
+        view = augment(image, mask, None, (), draw)[0][0]
         down, right = view[-1].mean() - view[0].mean(), view[:, -1].mean() - view[:, 0].mean()
         seen.add((bool(down > 0), bool(right > 0), bool(abs(down) > abs(right))))
     assert seen == {(True, True, True), (True, False, True)}
@@ -70,20 +70,20 @@ def test_images_are_mirrored_and_never_turned():
 
 def test_the_generator_decides():
     image, mask = pair()
-    (a, a_mask), (b, b_mask), (c, _) = (augment(image, mask, None, 0, generator(seed)) for seed in (1, 1, 2))
+    (a, a_mask), (b, b_mask), (c, _) = (augment(image, mask, None, (), generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(a, b)
     assert torch.equal(a_mask, b_mask)
     assert not torch.equal(a, c)
 
 
-def test_half_the_crops_hold_the_class_in_focus():
+def test_half_the_crops_hold_a_pixel_in_focus():
     mask = torch.zeros(200, 300, dtype=torch.uint8)
     mask[199, 299] = 1  # a random crop of 32 px holds this corner once in 45,000 times
     image = torch.zeros(3, 200, 300, dtype=torch.uint8)
     draw = generator()
-    held = [bool((augment(image, mask, 32, 1, draw)[1] == 1).any()) for _ in range(200)]
+    held = [bool((augment(image, mask, 32, [(199, 299)], draw)[1] == 1).any()) for _ in range(200)]
     assert 0.4 < np.mean(held) < 0.6
-    assert not any((augment(image, mask, 32, 0, draw)[1] == 1).any() for _ in range(50))
+    assert not any((augment(image, mask, 32, (), draw)[1] == 1).any() for _ in range(50))
 
 
 def test_focused_crops_stay_inside_and_are_spread():
@@ -91,7 +91,7 @@ def test_focused_crops_stay_inside_and_are_spread():
     mask[30, 30] = 1
     image = torch.arange(64).to(torch.uint8).expand(3, 64, 64)
     draw = generator()
-    views = [augment(image, mask, 16, 1, draw)[1] for _ in range(300)]
+    views = [augment(image, mask, 16, [(30, 30)], draw)[1] for _ in range(300)]
     places = {tuple(view.nonzero()[0].tolist()) for view in views if view.any()}
     assert len(places) > 80
     assert all(view.sum() == 1 for view in views if view.any())  # a reflected copy would be a second one

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ import pytest
 from defectlib.config import EmbeddedData
 from defectlib.data import folder, loading, procedural, verify
 from defectlib.data.loading import load
+from defectlib.data.sample import Sample
 from defectlib.data.split import Split
 from defectlib.defectgen import training as denoiser_training
 from defectlib.errors import UserError
@@ -269,3 +274,34 @@ def test_the_example_is_made_once_and_is_of_images_that_nothing_else_uses(smoke,
     others = load(EmbeddedData(product=PRODUCT, size=32, shots=2, eval_count=20))
     assert keys.isdisjoint(sample.key for sample in (*others.train, *others.eval))
     assert own_defects(smoke).data.root == root
+
+
+def test_memory_does_not_grow_with_the_number_of_photographs(tmp_path, monkeypatch):
+    """Ninety photographs are 690 MB, decoded; a process that may take 450 MB more than it has trains on them."""
+    monkeypatch.setenv("DEFECTLIB_STORE", str(tmp_path / "store"))
+    root = tmp_path / "sheets"
+    image, mask = np.full((1200, 1600, 3), 120, np.uint8), np.zeros((1200, 1600), np.uint8)
+    image[100:120, 200:240], mask[100:120, 200:240] = 30, 1
+    folder.write_dataset(root, [Sample("sheet_00", image, mask, ("spot",), "sheet")])
+    keys = [f"sheet_{i:02}" for i in range(90)]
+    for key, kind in product(keys[1:], ("images", "masks")):
+        shutil.copy(root / kind / "sheet_00.png", root / kind / f"{key}.png")
+    Split(tuple(keys[:8]), tuple(keys[8:]), "by hand").write(root / "splits" / "default.json")
+    script = """
+import resource, sys, torch
+from pathlib import Path
+from defectlib.profiles import load_profile
+from defectlib.studies.own import own_defects
+from defectlib.defectgen import synthesis
+from defectlib.segmentation import training
+torch.set_num_threads(1)
+profile = load_profile("smoke")
+profile = profile.model_copy(update={"own": profile.own.model_copy(update={"crop": 128})})
+study = own_defects(profile, sys.argv[1])
+taken = next(int(line.split()[1]) for line in Path("/proc/self/status").open() if line.startswith("VmData"))
+resource.setrlimit(resource.RLIMIT_DATA, (1024 * taken + 450 * 2**20,) * 2)
+study.warnings()
+study.path(study.comparison.with_synthetic[0].segmenter)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(root)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 from scipy.stats import mannwhitneyu
 
+from defectlib.data.mapped import mapped
 from defectlib.data.sample import Sample, continued
 from defectlib.defectgen.crops import Crops
 from defectlib.defectgen.measures.windows import nearest_windows
@@ -59,27 +60,35 @@ def _distances(crops: np.ndarray, photographs: Sequence[np.ndarray], cell: int) 
     """
     fold = cell // 2
     coarse = nearest_windows(
-        np.stack([_means(crop, fold)[::fold, ::fold] for crop in crops]).round().astype(np.uint8),
-        [_means(photo, fold)[::fold, ::fold].round().astype(np.uint8) for photo in photographs],
+        np.stack([_cells(crop, fold).round().astype(np.uint8) for crop in crops]),
+        mapped(_cells(photo, fold).round().astype(np.uint8) for photo in photographs),
     )
-    means = [_means(photo, cell) for photo in photographs]
     closest = np.argsort(coarse.distance, axis=1)[:, :_CLOSEST]
     return np.array(
         [
-            min(_least(_means(crop, cell)[::cell, ::cell], means[m], fold * coarse.corner[n, m], cell) for m in near)
+            min(_least(_cells(crop, cell), photographs[m], fold * coarse.corner[n, m], cell) for m in near)
             for n, (crop, near) in enumerate(zip(crops, closest, strict=True))
         ]
     )
 
 
-def _least(cells: np.ndarray, means: np.ndarray, corner: np.ndarray, cell: int) -> float:
-    """The least difference of ``cells`` (C, C, 3) to the cells at a window near ``corner``, by ``means`` (H, W, 3)."""
-    length = (len(cells) - 1) * cell + 1
-    top, left = (
-        range(max(0, at - cell + 1), min(at + cell, means.shape[axis] - length + 1)) for axis, at in enumerate(corner)
-    )
-    windows = (means[y : y + length : cell, x : x + length : cell] for y, x in product(top, left))
+def _least(cells: np.ndarray, photo: np.ndarray, corner: np.ndarray, cell: int) -> float:
+    """The least difference of ``cells`` (C, C, 3) to the cells of a window of ``photo`` (H, W, 3) near ``corner``."""
+    side = len(cells) * cell
+    first = [max(0, at - cell + 1) for at in corner]
+    last = [min(at + cell, length - side + 1) - 1 for at, length in zip(corner, photo.shape[:2], strict=True)]
+    means = _means(photo[tuple(slice(low, high + side) for low, high in zip(first, last, strict=True))], cell)
+    shifts = product(*(range(high - low + 1) for low, high in zip(first, last, strict=True)))
+    length = side - cell + 1
+    windows = (means[y : y + length : cell, x : x + length : cell] for y, x in shifts)
     return min(float(np.sqrt(np.square(window - cells).mean())) for window in windows)
+
+
+def _cells(image: np.ndarray, cell: int) -> np.ndarray:
+    """Means over square cells of ``cell`` pixels a side that cover an image (H, W, 3) from its corner on."""
+    rows, columns = (length // cell for length in image.shape[:2])
+    whole = image[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell, 3)
+    return whole.sum(axis=(1, 3), dtype=np.float64) / cell**2
 
 
 def _means(image: np.ndarray, cell: int) -> np.ndarray:
