@@ -2,13 +2,16 @@
 
 import json
 import shutil
+import time
 
+import numpy as np
 import pandas as pd
+from scipy.sparse.csgraph import connected_components
 
 from defectlib.data import procedural
 from defectlib.data.folder import index, write_dataset
 from defectlib.data.loading import folder_data, load
-from defectlib.data.twins import merge_twins
+from defectlib.data.twins import GRAY_LEVELS, HASH_BITS, average_hash, merge_twins
 
 
 def _folder(tmp_path, twins):
@@ -43,3 +46,22 @@ def test_no_twin_stands_on_both_sides_of_a_split_made_here(tmp_path):
     dataset = load(folder_data(_folder(tmp_path, [(key, key) for key in keys])))
     train, held = ({sample.key.removesuffix("_again") for sample in side} for side in (dataset.train, dataset.eval))
     assert not train & held
+
+
+def test_thousands_of_images_before_one_camera_are_compared_in_seconds_and_as_pair_by_pair():
+    chance = np.random.default_rng(0)
+    background = np.kron(chance.integers(60, 190, (8, 8)), np.ones((4, 4)))
+    parts = np.kron(chance.normal(0, 4, (4000, 8, 8)), np.ones((1, 4, 4)))
+    parts[200:250] = parts[:50]  # shown again
+    noise = chance.normal(0, 1, (4000, 32, 32))
+    thumbnails = np.clip(background + parts + noise, 0, 255).astype(np.uint8)
+    table = pd.DataFrame({"group": [f"part {i}" for i in range(4000)]})
+    started = time.perf_counter()
+    merged = merge_twins(table, thumbnails)["group"]
+    assert time.perf_counter() - started < 15
+    few = thumbnails[:300].astype(np.int16)
+    hashes = average_hash(thumbnails[:300])
+    near = np.bitwise_count(hashes[:, None] ^ hashes) <= HASH_BITS
+    _, expected = connected_components(near & (np.abs(few[:, None] - few).mean(axis=(2, 3)) <= GRAY_LEVELS))
+    assert merged[:300].nunique() == expected.max() + 1 == 250
+    assert pd.Series(expected).groupby(merged[:300].to_numpy()).nunique().eq(1).all()
