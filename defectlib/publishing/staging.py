@@ -43,7 +43,7 @@ def publish(sources: Sequence[Path], root: Path, config: Path, output: Path, log
     """
     book = [path for path in (runtime.REPOSITORY / "book").rglob("*") if path.is_file()]
     made_from = [notebooks.source_digest(), notebooks.digest_of([*book, config])]
-    made_from += [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources]
+    made_from += [hashlib.sha256(nbformat.writes(notebooks.read(path)).encode()).hexdigest() for path in sources]
     key = "\n".join(made_from)
     if (output / MADE_FROM).is_file() and (output / MADE_FROM).read_text() == key:
         return
