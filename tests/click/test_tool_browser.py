@@ -287,7 +287,7 @@ def test_killed_it_goes_on_with_the_next_image_and_ends_at_ctrl_c(desk: Desk):  
     desk.press("s")
     assert (
         desk.stop(signal.SIGINT).strip()
-        == f"{desk.out}: {len(labelled) + 1} of {COUNT} images labelled; passed over as no images: 1"
+        == f"{desk.out}: {len(labelled) + 1} of {COUNT} images labelled; passed over as no images: 1 .txt"
     )
     assert desk.process.returncode == 0
     assert verify(desk.out).faults == ()
