@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Request
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 DESKTOP, PHONE = 1280, 390  # pixels
 _HERE = Path(__file__).parent
@@ -48,7 +48,7 @@ class Tab:
         self.page.on("request", self._ask)
         self.page.on("requestfailed", self._fail)
         self.page.on("response", lambda r: self._note(f"status {r.status}: {r.url}") if r.status >= 400 else None)
-        self.page.on("console", lambda message: self._note(message.text) if message.type == "error" else None)
+        self.page.on("console", self._print)
         self.page.on("pageerror", lambda error: self._note(str(error)))
 
     def _ask(self, request: Request) -> None:
@@ -60,6 +60,11 @@ class Tab:
         # The page before may have been left while its icon was still on the way.
         if request in self._asked:
             self._note(f"failed: {request.url}")
+
+    def _print(self, message: ConsoleMessage) -> None:
+        # The page that only leads to the first one names no icon, so the browser may ask for the usual one.
+        if message.type == "error" and not message.location["url"].endswith("/favicon.ico"):
+            self._note(message.text)
 
     def _note(self, fault: str) -> None:
         self.faults.append(fault)
