@@ -293,7 +293,12 @@ def augment_command(
         typer.Option(min=1, max=10_000, help="Training images per type (the paper's protocol); else 60/40 by group."),
     ] = None,
     model: Annotated[str, typer.Option(help="The baseline that is asked whether it helped.")] = "UNet",
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="Trainings of the baseline, from seed 0 on.")] = 1,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=100, help="Trainings of the baseline, from seed 0 on; the profile's (3), if not given."
+        ),
+    ] = None,
     size: Annotated[
         int | None, typer.Option(min=32, max=4096, help="Side of the pairs, pixels; else that of the training crops.")
     ] = None,
@@ -311,7 +316,8 @@ def augment_command(
     known_model(model)
     check_target(out)
     settings = load_profile(profile)
-    study = own_defects(settings, data, count=count, shots=shots, model=model, seeds=tuple(range(seeds)), size=size)
+    chosen = None if seeds is None else tuple(range(seeds))
+    study = own_defects(settings, data, count=count, shots=shots, model=model, seeds=chosen, size=size)
     for line in study.doubts():  # now, and not after hours
         runtime.say(f"warning: {line}")
     study.build()

@@ -101,8 +101,8 @@ def rates(tallies: np.ndarray, types: Sequence[str], groups: Sequence[Hashable] 
         groups: Group of each image, length N; None where every image stands for itself.
     """
     summed = _with_defect_free(tallies)
-    bounds = metrics.interval([summed], groups, lambda totals: _values(totals[0]), _holds(summed))
-    return _rows(types, summed, _values(summed.sum(axis=0)), bounds)
+    found = metrics.paired_bootstrap([summed[None]], groups, lambda totals: _values(totals[0]), summed[:, :, 0] > 0)
+    return _rows(types, summed, found)
 
 
 def differences(
@@ -120,8 +120,8 @@ def differences(
     def difference(totals: Sequence[np.ndarray]) -> np.ndarray:
         return _values(totals[0]) - _values(totals[1])
 
-    bounds = metrics.interval(arms, groups, difference, _holds(arms[0]))
-    return _rows(types, arms[0], difference([arm.sum(axis=0) for arm in arms]), bounds)
+    found = metrics.paired_bootstrap([arm[None] for arm in arms], groups, difference, arms[0][:, :, 0] > 0)
+    return _rows(types, arms[0], found)
 
 
 def _with_defect_free(tallies: np.ndarray) -> np.ndarray:
@@ -131,12 +131,6 @@ def _with_defect_free(tallies: np.ndarray) -> np.ndarray:
     """
     defect_free = tallies[:, 1:, 0].sum(axis=1) == 0
     return np.concatenate([tallies, tallies[:, :1] * defect_free[:, None, None]], axis=1)
-
-
-def _holds(summed: np.ndarray) -> np.ndarray:
-    """Which images hold each type, and which are defect-free, bool (N, C); what none holds is left out."""
-    holds = summed[:, :, 0] > 0
-    return holds[:, holds.any(axis=0)]
 
 
 def _fractions(total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -153,10 +147,10 @@ def _values(total: np.ndarray) -> np.ndarray:
     return np.divide(hits, cases, out=np.full(len(hits), np.nan), where=cases > 0)
 
 
-def _rows(types: Sequence[str], summed: np.ndarray, values: np.ndarray, bounds: np.ndarray) -> list[Rate]:
+def _rows(types: Sequence[str], summed: np.ndarray, found: np.ndarray) -> list[Rate]:
     defects, images = ("all defects", *types), ("all images", "defect-free images", "all images")
     names = [(measure, of) for measure in (RECALL, NAMED) for of in defects]
     names += zip((FPR, FPR, ALARMS), images, strict=True)
     _, cases = _fractions(summed.sum(axis=0))
-    numbers = zip(cases.tolist(), values.tolist(), *bounds.tolist(), strict=True)
+    numbers = zip(cases.tolist(), *found.tolist(), strict=True)
     return [Rate(*name, *row) for name, row in zip(names, numbers, strict=True)]

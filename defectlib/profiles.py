@@ -83,6 +83,7 @@ class OwnBudget(Settings):
     small: NetBudget
     count: int = Field(100, ge=1)  # synthetic pairs
     segmenter_steps: int = Field(ge=1)
+    seeds: tuple[int, ...] = (0, 1, 2)  # of the baseline: one training tells nothing
 
 
 class OracleBudget(Settings):

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
 
 from defectlib import metrics
@@ -120,7 +121,7 @@ def test_bootstrap_keeps_the_set_of_classes():
     seen = []
     metrics.bootstrap(metrics.image_counts(target, target, 3), None, lambda c, p: seen.append((c, p)) or 0.0, draws=50)
     assert all(totals[0, 1].sum() > 0 and present.tolist() == [True, True, False] for totals, present in seen)
-    assert len(seen) == 50
+    assert len(seen) == 1 + 50  # of the whole, and of each draw
 
 
 def test_bootstrap_gives_up_where_draws_that_hold_all_classes_are_too_rare():
@@ -130,35 +131,74 @@ def test_bootstrap_gives_up_where_draws_that_hold_all_classes_are_too_rare():
     assert all(math.isnan(bound) for bound in metrics.bootstrap(counts[:0], None))
 
 
-def test_paired_bootstrap():
+def bounds(arms, statistic, draws=1000):
+    """Of counts (S, N, K + 1, K + 1) of each arm."""
+    return metrics.paired_bootstrap(arms, None, statistic, arms[0][0].sum(axis=2) > 0, draws)
+
+
+def test_the_interval_of_a_difference_is_paired_over_images():
     target, pred = random_pairs(11, images=40)
     better = np.where(np.random.default_rng(0).random(pred.shape) < 0.1, target, pred)
-    a, b = (metrics.image_counts(target, guess, CLASSES) for guess in (better, pred))
-    assert metrics.paired_bootstrap(a, a, None) == (0, 0)
-    low, high = metrics.paired_bootstrap(a, b, None)
-    assert 0 < low < metrics.miou(a) - metrics.miou(b) < high
-    assert metrics.paired_bootstrap(b, a, None) == pytest.approx((-high, -low))
-    alone = metrics.bootstrap(a, None)
+    a, b = (metrics.image_counts(target, guess, CLASSES)[None] for guess in (better, pred))
+
+    def difference(totals):
+        return metrics.miou(totals[0][None]) - metrics.miou(totals[1][None])
+
+    assert bounds([a, a], difference).tolist() == [0, 0, 0]
+    value, low, high = bounds([a, b], difference)
+    assert 0 < low < value == metrics.miou(a[0]) - metrics.miou(b[0]) < high
+    assert bounds([b, a], difference).tolist() == pytest.approx([-value, -high, -low])
+    alone = metrics.bootstrap(a[0], None)
     assert high - low < alone[1] - alone[0]
-    with pytest.raises(ValueError, match="evaluate both on the same images"):
-        metrics.paired_bootstrap(a, b[::-1], None)
 
 
 def test_an_interval_of_several_numbers_is_that_of_each():
-    counts = metrics.image_counts(*random_pairs(13, images=20), CLASSES)
-    present = metrics.present_classes(counts)
-    holds = counts.sum(axis=2) > 0
+    counts = metrics.image_counts(*random_pairs(13, images=20), CLASSES)[None]
+    present = metrics.present_classes(counts[0])
 
     def both(totals):
         return np.array([[metrics.miou(totals[0][None], present), accuracy(totals[0][None], present)]])
 
-    bounds = metrics.interval([counts], None, both, holds)
-    assert bounds.shape == (2, 1, 2)
-    assert tuple(bounds[:, 0, 0]) == metrics.bootstrap(counts, None)
-    assert tuple(bounds[:, 0, 1]) == metrics.bootstrap(counts, None, accuracy)
-    nothing = metrics.interval([counts[:0]], None, lambda totals: np.zeros((1, 2)), holds[:0])
-    assert nothing.shape == (2, 1, 2)
-    assert np.isnan(nothing).all()
+    found = bounds([counts], both)
+    assert found.shape == (3, 1, 2)
+    for number, statistic in enumerate((metrics.miou, accuracy)):
+        expected = statistic(counts[0], present), *metrics.bootstrap(counts[0], None, statistic)
+        assert tuple(found[:, 0, number]) == pytest.approx(expected)
+    nothing = bounds([counts[:, :0]], lambda totals: np.zeros((1, 2)))
+    assert nothing.shape == (3, 1, 2)
+    assert np.isnan(nothing[1:]).all()
+
+
+def hits(shares):
+    """Counts (S, N, 2, 2) of images with 1000 background pixels, of which so many are found."""
+    found = np.rint(1000 * np.clip(shares, 0, 1)).astype(np.int64)
+    counts = np.zeros((*found.shape, 2, 2), np.int64)
+    counts[..., 0, 0], counts[..., 0, 1] = found, 1000 - found
+    return counts
+
+
+def found_share(totals):
+    return totals[0][0, 0] / totals[0].sum()
+
+
+def test_where_images_are_alike_the_interval_is_students_over_seeds():
+    by_seed = np.array([0.60, 0.64, 0.71, 0.66])
+    value, low, high = bounds([hits(np.tile(by_seed[:, None], 9))], found_share, draws=20_000)
+    assert value == pytest.approx(by_seed.mean())
+    expected = stats.t.interval(0.95, 3, by_seed.mean(), stats.sem(by_seed))
+    assert [low, high] == pytest.approx(expected, abs=0.004)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 6])
+def test_chance_of_training_and_of_images_leads_to_a_wrong_verdict_once_in_twenty(seeds):
+    """No effect, but every training is another by chance, and so is every image: 300 experiments."""
+    chance, wrong = np.random.default_rng(seeds), 0
+    for _ in range(300):
+        of_seed, of_image = chance.normal(0, 0.03, (2, seeds, 1)), chance.normal(0, 0.05, (2, 1, 20))
+        sides = [hits(0.5 + of_seed[side] + of_image[side]) for side in (0, 1)]
+        _, low, high = bounds(sides, lambda totals: found_share(totals[:1]) - found_share(totals[1:]), draws=200)
+        wrong += low > 0 or high < 0
+    assert wrong / 300 < 0.09
 
 
 def test_flagged_background_is_a_share_of_the_true_background():

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from defectlib.studies.paired import of_chance, verdict
+from defectlib.studies.paired import no_verdict, of_chance, verdict
 from defectlib.studies.ratios import nearest_to_whole
 
 
@@ -35,6 +35,8 @@ def verdicts(table: pd.DataFrame) -> list[str]:
 
 def best_amounts(table: pd.DataFrame) -> list[str]:
     """For each model the best ratio by product, and whether it is another one on another product (§4.4)."""
+    if few := no_verdict(table):
+        return [few]
     said = []
     for model, rows in table.groupby(level="model", sort=False):
         seen = rows[rows["miou"].groupby(level="product").transform("max") > rows["background_only"]]
@@ -72,12 +74,16 @@ def benefits_more(table: pd.DataFrame) -> list[str]:
     """Whether other models gain more than the first one (§4.4: the transformer does, by much).
 
     It is said where more than half of the intervals, over products and ratios, lie on one side of zero, and none on
-    the other; models that never beat seeing no defect are left out.
+    the other; models that never beat seeing no defect, or find nothing, are left out.
     """
+    if few := no_verdict(table):
+        return [few]
     said, (first, *others) = [], table.index.unique("model")
+    learned = table[["miou", "reference"]].max(axis=1) > table["background_only"]
+    if "nothing_found" in table:  # numbers of record may lack it
+        learned &= table["nothing_found"].groupby(level=["product", "ratio"]).transform("sum") == 0
     for model in others:
-        rows = table.xs(model, level="model").dropna(subset=["extra"])
-        rows = rows[rows[["miou", "reference"]].max(axis=1) > rows["background_only"]]
+        rows = table[learned & (table.index.get_level_values("model") == model)].dropna(subset=["extra"])
         if rows.empty:
             said.append(f"{model} against {first}: nothing to compare, as no training beats seeing no defect.")
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,12 @@ from defectlib import detection, metrics
 from defectlib.config import Data, Evaluation
 from defectlib.data.loading import load
 from defectlib.studies.study import Study
+
+RULE = (
+    f"{metrics.RULE.partition('; intervals')[0]}; of several seeds, the mean. Intervals are 95 % paired bootstrap "
+    "intervals over images (over groups where images have them), with that set of classes kept, and over seeds where "
+    "there are several, by Student's distribution."
+)
 
 #: What a baseline was trained on.
 REAL, BOTH = "real", "real + synthetic"
@@ -32,29 +38,41 @@ class Comparison:
 
 
 def compare(study: Study, comparison: Comparison) -> dict[str, float | int]:
-    """What a table needs to say whether synthetic data helped; mIoU as a fraction in [0, 1].
-
-    Confusion counts are summed over seeds before anything else is computed, so an interval says how far the result
-    hangs on the held-out images (groups), not on the seed.
+    """What a table needs to say whether synthetic data helped; mIoU as a fraction in [0, 1], see :data:`RULE`.
 
     Returns:
-        ``real``, ``synthetic`` (mIoU without and with) and ``difference``, each followed by its 95 % bootstrap
-        interval, ``…_low`` and ``…_high``; ``background_only``, the mIoU of seeing no defect; ``images``, ``groups``,
-        ``seeds``.
+        ``real``, ``synthetic`` (mIoU without and with) and ``difference``, each followed by its 95 % interval,
+        ``…_low`` and ``…_high``; ``background_only``, the mIoU of seeing no defect; ``nothing_found``, how many
+        trainings of both sides find nothing; ``images``, ``groups``, ``seeds``.
     """
-    dataset = load(comparison.data)
-    groups = dataset.eval_groups
-    without, with_synthetic = (counts(study, side) for side in (comparison.without, comparison.with_synthetic))
-    real, both = metrics.miou(without), metrics.miou(with_synthetic)
+    groups = load(comparison.data).eval_groups
+    without, both = (
+        np.stack([counts(study, (stage,)) for stage in side])
+        for side in (comparison.without, comparison.with_synthetic)
+    )
     return {
-        **_with_interval("real", real, metrics.bootstrap(without, groups)),
-        **_with_interval("synthetic", both, metrics.bootstrap(with_synthetic, groups)),
-        **_with_interval("difference", both - real, metrics.paired_bootstrap(with_synthetic, without, groups)),
-        "background_only": metrics.background_only(without),
+        **_compared(without, both, groups, metrics.miou),
+        "background_only": metrics.background_only(without[0]),
+        "nothing_found": sum(metrics.finds_nothing(found) for found in (*without, *both)),
         "images": len(groups),
         "groups": len(set(groups)),
-        "seeds": len(comparison.without),
+        "seeds": len(without),
     }
+
+
+def _compared(
+    without: np.ndarray, both: np.ndarray, groups: Sequence[str], statistic: metrics.Statistic
+) -> dict[str, float]:
+    """``real``, ``synthetic`` and ``difference`` of a statistic of counts (S, N, K + 1, K + 1), with intervals."""
+    present = metrics.present_classes(without[0])
+
+    def of_sums(totals: Sequence[np.ndarray]) -> np.ndarray:
+        real, synthetic = (statistic(total[None], present) for total in totals)
+        return np.array([real, synthetic, synthetic - real])
+
+    found = metrics.paired_bootstrap([without, both], groups, of_sums, without[0].sum(axis=2) > 0)
+    names = ("real", "synthetic", "difference")
+    return {key: value for name, ends in zip(names, found.T, strict=True) for key, value in _named(name, *ends).items()}
 
 
 def compare_defects(study: Study, comparison: Comparison) -> pd.DataFrame:
@@ -81,26 +99,18 @@ def compare_defects(study: Study, comparison: Comparison) -> pd.DataFrame:
         | {
             key: number
             for name, rate in zip(columns, rates, strict=True)
-            for key, number in _with_interval(name, rate.value, (rate.low, rate.high)).items()
+            for key, number in _named(name, rate.value, rate.low, rate.high).items()
         }
         for rates in zip(*columns.values(), strict=True)
     ]
-    return pd.DataFrame([*rows, _flagged_background(*(counts(study, side) for side in sides), groups, len(sides[0]))])
-
-
-def _flagged_background(
-    without: np.ndarray, both: np.ndarray, groups: list[str], seeds: int
-) -> dict[str, str | int | float]:
-    flagged = metrics.flagged_background
-    real, synthetic = flagged(without), flagged(both)
-    return {
+    without, both = (counts(study, side)[None] for side in sides)
+    flagged = {
         "measure": detection.FPR,
         "of": "background pixels",
-        "cases": int(without[:, 0].sum()) // seeds,
-        **_with_interval("real", real, metrics.bootstrap(without, groups, flagged)),
-        **_with_interval("synthetic", synthetic, metrics.bootstrap(both, groups, flagged)),
-        **_with_interval("difference", synthetic - real, metrics.paired_bootstrap(both, without, groups, flagged)),
+        "cases": int(without[0, :, 0].sum()) // len(sides[0]),
+        **_compared(without, both, groups, metrics.flagged_background),
     }
+    return pd.DataFrame([*rows, flagged])
 
 
 def verdict(row: Mapping[str, float]) -> str:
@@ -110,6 +120,12 @@ def verdict(row: Mapping[str, float]) -> str:
     if row["groups"] < 2 or math.isnan(low):  # drawing one group again and again gives an interval of no width
         return f"Too few held-out groups ({row['groups']:.0f}) for an interval: mIoU {points:+.1f} points."
     interval = f"95 % interval {low:+.1f} to {high:+.1f} points over {row['groups']:.0f} held-out groups"
+    if row["seeds"] < 2:
+        return f"One training: no verdict; train from more seeds. mIoU {points:+.1f} points ({interval} alone)."
+    interval += f" and {row['seeds']:.0f} seeds"
+    if blind := row["nothing_found"]:
+        found = f"{blind:.0f} of {2 * row['seeds']:.0f} trainings find{'s' * (blind == 1)} nothing but background"
+        return f"No verdict: {found}; train the baseline longer. mIoU {points:+.1f} points ({interval})."
     if max(row["real"], row["synthetic"]) <= row["background_only"]:
         floor = f"{100 * row['background_only']:.1f} %"
         return (
@@ -133,9 +149,10 @@ def defects(study: Study, stages: tuple[Evaluation, ...]) -> np.ndarray:
 
 
 def class_iou(study: Study, stages: tuple[Evaluation, ...], classes: tuple[str, ...]) -> dict[str, float]:
-    """IoU in [0, 1] by class name, background first; NaN where the held-out images have none."""
-    return dict(zip(("background", *classes), metrics.iou_per_class(counts(study, stages)).tolist(), strict=True))
+    """IoU in [0, 1] by class name, mean over seeds, background first; NaN where the held-out images have none."""
+    each = np.mean([metrics.iou_per_class(counts(study, (stage,))) for stage in stages], axis=0)
+    return dict(zip(("background", *classes), each.tolist(), strict=True))
 
 
-def _with_interval(name: str, value: float, interval: tuple[float, float]) -> dict[str, float]:
-    return {name: value, f"{name}_low": interval[0], f"{name}_high": interval[1]}
+def _named(name: str, value: float, low: float, high: float) -> dict[str, float]:
+    return {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}

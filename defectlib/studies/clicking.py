@@ -281,11 +281,11 @@ def tiles_folder(given: str | None) -> FolderData | None:
 def bounds(rows: pd.DataFrame, column: str) -> Bounds:
     """The mean of a column over defects, and a 95 % bootstrap interval over images (groups, where they have them)."""
     each = rows.groupby("group", sort=False)[column].agg(["sum", "count"]).to_numpy(float)
-    value = float(each[:, 0].sum() / each[:, 1].sum())
     if len(each) < 2:
-        return value, math.nan, math.nan
-    low, high = metrics.interval([each], None, lambda sums: sums[0][0] / sums[0][1], each[:, 1:] > 0)
-    return value, float(low), float(high)
+        return float(each[:, 0].sum() / each[:, 1].sum()), math.nan, math.nan
+    found = metrics.paired_bootstrap([each[None]], None, lambda sums: sums[0][0] / sums[0][1], each[:, 1:] > 0)
+    value, low, high = found.tolist()
+    return value, low, high
 
 
 def paired(rows: pd.DataFrame, base: pd.DataFrame, column: str) -> Bounds:

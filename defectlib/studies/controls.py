@@ -11,7 +11,7 @@ import pandas as pd
 from defectlib import metrics
 from defectlib.config import Data, Evaluation, RivalSynthesis, Synthesis
 from defectlib.studies.boost import counts
-from defectlib.studies.paired import Side, contrast, mious, of_chance, origin, prefixed, verdict
+from defectlib.studies.paired import Side, contrast, mious, nothing_found, of_chance, origin, prefixed, verdict
 from defectlib.studies.ratios import pool, real_images
 from defectlib.studies.rivals import DDPM, OURS, Rivals
 from defectlib.studies.study import Study
@@ -78,6 +78,7 @@ class Controls(Study):
                 **prefixed("difference", gain),
                 "over": found["over"],
                 "background_only": background_only,
+                "nothing_found": nothing_found(self, side, arms[REAL]),
                 "seeds": len(side),
             }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")

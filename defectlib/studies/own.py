@@ -55,7 +55,7 @@ class OwnDefects(Study):
     @property
     def comparison(self) -> Comparison:
         """The baseline without and with the synthetic set."""
-        seeds = self.profile.seeds if self.seeds is None else self.seeds
+        seeds = self.profile.own.seeds if self.seeds is None else self.seeds
 
         def evaluations(synthetic: Synthesis | None) -> tuple[Evaluation, ...]:
             return tuple(self.profile.own_evaluation(self.data, self.model, synthetic, seed) for seed in seeds)

@@ -38,6 +38,11 @@ def mious(study: Study, side: Side) -> np.ndarray:
     return np.array([metrics.miou(counts(study, (stage,))) for stage in side])
 
 
+def nothing_found(study: Study, *sides: Side) -> int:
+    """How many trainings of some sides find nothing but background: they have not learned, and compare as nothing."""
+    return sum(metrics.finds_nothing(counts(study, (stage,))) for side in sides for stage in side)
+
+
 def contrast(study: Study, plus: Sequence[Side], minus: Sequence[Side]) -> dict[str, Any]:
     """The sum of mIoUs over ``plus`` less that over ``minus``, mean over seeds, all on the same held-out images.
 
@@ -80,7 +85,7 @@ def _over_images(study: Study, sides: list[Side], signs: np.ndarray) -> tuple[fl
     def value(totals: Sequence[np.ndarray]) -> float:
         return float(weights @ [metrics.miou(total[None], present) for total in totals])
 
-    low, high = metrics.interval(arms, groups, value, arms[0].sum(axis=2)[:, present] > 0)
+    _, low, high = metrics.paired_bootstrap([arm[None] for arm in arms], groups, value, arms[0].sum(axis=2) > 0)
     kinds = len(set(groups))
     if kinds < 2:  # drawing one group again and again gives an interval of no width
         low = high = math.nan
@@ -98,7 +103,7 @@ def verdict(row: Mapping[str, Any], helped: str = "synthetic data helped", hurt:
 
     Args:
         row: ``difference`` with ``_low`` and ``_high``, ``over``; ``miou``, ``reference`` (both of what is compared)
-            and ``background_only``; fractions.
+            and ``background_only``, fractions; ``seeds``; ``nothing_found``, which numbers of record may lack.
         helped: What is said of a gain.
         hurt: What is said of a loss.
     """
@@ -107,6 +112,10 @@ def verdict(row: Mapping[str, Any], helped: str = "synthetic data helped", hurt:
     if math.isnan(low):
         return f"too few held-out images for an interval ({said})."
     interval = f"{said}, 95 % interval {low:+.1f} to {high:+.1f}, over {row['over']}"
+    if row["seeds"] < ENOUGH:
+        return f"{trainings(row['seeds'])}: no verdict ({interval})."
+    if row.get("nothing_found", 0):
+        return f"no verdict, as {trainings(row['nothing_found'])} found nothing but background ({interval})."
     if max(row["miou"], row["reference"]) <= row["background_only"]:
         floor = f"{100 * row['background_only']:.1f} %"
         return f"undecided, as neither beats seeing no defect at all (mIoU {floor}); train it longer ({interval})."
@@ -115,12 +124,25 @@ def verdict(row: Mapping[str, Any], helped: str = "synthetic data helped", hurt:
     return f"the effect cannot be told from none ({interval})."
 
 
+def trainings(count: float) -> str:
+    """So many trainings, in words."""
+    return "one training" if count == 1 else f"{count:.0f} trainings"
+
+
+def no_verdict(table: pd.DataFrame) -> str | None:
+    """That the trainings of a table are too few to tell anything, if they are."""
+    seeds = table["seeds"].min()
+    return f"{trainings(seeds)} of each kind: no verdict." if seeds < ENOUGH else None
+
+
 def of_chance(table: pd.DataFrame) -> str:
     """How many intervals of a table lie clear of zero, and how many would by chance alone.
 
     Args:
-        table: Columns ``difference_low`` and ``difference_high``; rows with intervals count.
+        table: Columns ``difference_low`` and ``difference_high``, of rows with intervals, and ``seeds``.
     """
+    if few := no_verdict(table):
+        return f"{few} Intervals over images lack the chance of training."
     known = table.dropna(subset=["difference_low"])
     above, below = int((known["difference_low"] > 0).sum()), int((known["difference_high"] < 0).sum())
     chance = (1 - LEVEL) * len(known)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from defectlib import metrics
@@ -18,8 +17,8 @@ from defectlib.data.loading import load, load_train
 from defectlib.data.sources.manifest import read_manifest
 from defectlib.errors import UserError, unknown
 from defectlib.profiles import Profile
-from defectlib.studies.boost import Comparison, compare_defects, counts
-from defectlib.studies.paired import Side, contrast, mious, origin, prefixed
+from defectlib.studies.boost import Comparison, class_iou, compare_defects, counts
+from defectlib.studies.paired import Side, contrast, mious, nothing_found, origin, prefixed
 from defectlib.studies.study import Study
 
 #: Synthetic pairs in % of the real images, in the paper's Table 4 as far as it says.
@@ -133,6 +132,7 @@ class Ratios(Study):
             **prefixed("extra", beyond),
             "over": gain["over"],
             "background_only": metrics.background_only(seen),
+            "nothing_found": nothing_found(self, side, alone),
             "seeds": len(side),
             "images": len(seen),
         }
@@ -147,18 +147,15 @@ class Ratios(Study):
         rows = {}
         for cell in self.cells():
             names = load(self.profile.data(cell[0])).classes
-            ious = {ratio: self._class_iou(self.evaluations(*cell, ratio)) for ratio in self.ratios}
-            for ratio, found in ious.items():
-                for name, iou, alone in zip(names, found, ious[0], strict=True):
+            ious = {ratio: class_iou(self, self.evaluations(*cell, ratio), names) for ratio in self.ratios}
+            for ratio in self.ratios:
+                for name in names:
+                    iou, alone = ious[ratio][name], ious[0][name]
                     change = iou - alone if ratio else math.nan
                     relative = change / alone if alone else math.nan
                     rows[*cell, ratio, name] = {"iou": iou, "difference": change, "relative": relative}
         index = pd.MultiIndex.from_tuples(rows, names=["product", "model", "ratio", "class"])
         return pd.DataFrame(list(rows.values()), index=index).astype(float)
-
-    def _class_iou(self, side: Side) -> list[float]:
-        by_seed = np.stack([metrics.iou_per_class(counts(self, (stage,))) for stage in side])
-        return by_seed.mean(axis=0)[1:].tolist()
 
     def defects(self) -> pd.DataFrame:
         """Recall and false alarms without and with pairs, at :attr:`shown_ratio`; over all types.

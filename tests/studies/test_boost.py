@@ -64,20 +64,39 @@ def boost(smoke, tmp_path) -> OneCell:
     return OneCell(two_seeds, store=store)
 
 
-def test_miou_and_intervals_are_those_of_the_summed_counts(boost, nothing_runs):
-    found = {(False, 0): (80, 5), (False, 1): (70, 7), (True, 0): (90, 6), (True, 1): (80, 8)}
+def test_miou_is_the_mean_over_seeds_and_equal_gains_leave_nothing_to_chance(boost, nothing_runs):
+    found = {(False, 0): (80, 5), (False, 1): (80, 5), (True, 0): (90, 6), (True, 1): (90, 6)}
     build_counts(boost, lambda synthetic, seed: np.stack([image_counts(*found[synthetic, seed])] * 6))
     row = compare(boost, boost.comparison)
-    # Both seeds of one image: 150 of 180 background and 12 of 20 defect pixels are found; 8 and 30 go astray.
-    real = (150 / (180 + 8) + 12 / (20 + 30)) / 2
-    both = (170 / (180 + 6) + 14 / (20 + 10)) / 2
-    assert row["real"] == pytest.approx(real)
-    assert row["synthetic"] == pytest.approx(both)
-    assert row["difference"] == pytest.approx(both - real)
-    # Images that are all alike leave nothing to chance.
-    for name in ("real", "synthetic", "difference"):
-        assert row[f"{name}_low"] == pytest.approx(row[name]) == row[f"{name}_high"]
-    assert (row["images"], row["groups"], row["seeds"]) == (6, 6, 2)
+    real, both = (80 / (90 + 5) + 5 / (10 + 10)) / 2, (90 / (90 + 4) + 6 / 10) / 2
+    for name, value in {"real": real, "synthetic": both, "difference": both - real}.items():
+        assert [row[f"{name}{end}"] for end in ("", "_low", "_high")] == pytest.approx([value] * 3)
+    assert (row["images"], row["groups"], row["seeds"], row["nothing_found"]) == (6, 6, 2, 0)
+
+
+def _hurt_and_helped(synthetic, seed):
+    """The first training loses by synthetic pairs, the second gains, the third loses; each by more than images tell."""
+    return np.stack([image_counts(80 + i, 4 + synthetic * (-2, 4, -1)[seed]) for i in range(6)])
+
+
+def _blind(synthetic, seed):
+    """One of three trainings without pairs predicts background and nothing else."""
+    return np.stack([image_counts(*((90, 0) if (synthetic, seed) == (False, 1) else (80 + i, 4))) for i in range(6)])
+
+
+@pytest.mark.parametrize(
+    ("seeds", "by_side", "said"),
+    [
+        ((0,), _hurt_and_helped, "One training: no verdict"),
+        ((1,), _hurt_and_helped, "One training: no verdict"),
+        ((0, 1, 2), _hurt_and_helped, "No effect can be told from none"),
+        ((0, 1, 2), _blind, "No verdict: 1 of 6 trainings finds nothing but background"),
+    ],
+)
+def test_the_chance_of_one_training_gives_no_verdict(smoke, tmp_path, nothing_runs, seeds, by_side, said):
+    study = OneCell(smoke.model_copy(update={"seeds": seeds}), store=Store(tmp_path / "store", shipped=None))
+    build_counts(study, by_side)
+    assert verdict(compare(study, study.comparison)).startswith(said)
 
 
 def test_the_interval_is_paired_over_images(boost, nothing_runs):
@@ -140,7 +159,7 @@ def test_defects_are_compared_over_seeds_by_type_and_by_image(boost, nothing_run
 
 
 #: Models that see more than nothing.
-ABOVE = {"real": 0.5, "synthetic": 0.53, "background_only": 0.2}
+ABOVE = {"real": 0.5, "synthetic": 0.53, "background_only": 0.2, "seeds": 3, "nothing_found": 0}
 
 
 @pytest.mark.parametrize(
@@ -156,12 +175,12 @@ def test_the_verdict_is_a_plain_sentence(low, high, sentence):
     difference = -0.031 if high < 0 else 0.031
     said = verdict({**ABOVE, "difference": difference, "difference_low": low, "difference_high": high, "groups": 40})
     assert said.startswith(sentence)
-    assert said.endswith("held-out groups).")
+    assert said.endswith("held-out groups and 3 seeds).")
 
 
 def test_a_baseline_that_sees_nothing_cannot_tell():
     row = {"difference": 0.02, "difference_low": 0.01, "difference_high": 0.03, "groups": 40}
-    said = verdict({**row, "real": 0.15, "synthetic": 0.17, "background_only": 0.17})
+    said = verdict({**ABOVE, **row, "real": 0.15, "synthetic": 0.17, "background_only": 0.17})
     assert said.startswith("Undecided: neither baseline beats seeing no defect at all (mIoU 17.0 %); train it longer")
 
 

@@ -112,7 +112,7 @@ def test_a_real_run_agrees_with_its_artifacts(run, nothing_runs, tmp_path):
 def test_every_arm_gets_a_sentence():
     difference = pd.Series({REAL: np.nan, BARE: -0.05, "Defect-Gen, u = 400": 0.03, "SinGAN": -0.03, "CycleGAN": 0.001})
     table = pd.DataFrame({"difference": difference, "miou": 0.5, "reference": 0.5, "background_only": 0.2})
-    table = table.assign(difference_low=difference - 0.01, difference_high=difference + 0.01, over="3 seeds")
+    table = table.assign(difference_low=difference - 0.01, difference_high=difference + 0.01, over="3 seeds", seeds=3)
     said = controls.verdicts(table)
     assert [sentence.partition(" (mIoU")[0] for sentence in said[:-1]] == [
         f"{BARE}: augmentation is missed",

@@ -161,8 +161,13 @@ def test_with_one_seed_the_interval_is_the_paired_bootstrap_over_images(smoke, t
     alone, both = (
         np.load(study.path(study.evaluations("softgel", "UNet", ratio)[0]) / "counts.npy") for ratio in (0, 100)
     )
-    expected = metrics.paired_bootstrap(both, alone, [str(i) for i in range(6)])
-    assert (row["difference_low"], row["difference_high"]) == pytest.approx(expected)
+    present = metrics.present_classes(both)
+
+    def difference(totals):
+        return metrics.miou(totals[0][None], present) - metrics.miou(totals[1][None], present)
+
+    expected = metrics.paired_bootstrap([both[None], alone[None]], None, difference, both.sum(axis=2) > 0)
+    assert [row[f"difference{end}"] for end in ("", "_low", "_high")] == pytest.approx(expected)
     assert 0 < row["difference_low"] < row["difference"] < row["difference_high"]
     assert row["over"] == "6 held-out images, 1 seed"
 
@@ -278,6 +283,7 @@ def made_up(gains: dict[tuple[str, str, int], float], half: float = 0.01, extra:
             "extra_high": extra + half,
             "over": "3 seeds",
             "background_only": 0.2,
+            "seeds": 3,
         }
     index = pd.MultiIndex.from_tuples(rows, names=["product", "model", "ratio"])
     return pd.DataFrame(list(rows.values()), index=index)
@@ -303,12 +309,30 @@ def test_the_verdict_says_whether_the_effect_can_be_told_from_none(gain, said):
 
 
 def test_the_verdict_needs_an_interval_and_a_model_that_sees_something():
-    row = {"miou": 0.18, "reference": 0.2, "background_only": 0.2, "over": "3 seeds"}
+    row = {"miou": 0.18, "reference": 0.2, "background_only": 0.2, "over": "3 seeds", "seeds": 3}
     row |= {"difference": -0.02, "difference_low": -0.03, "difference_high": -0.01}
     assert paired.verdict(row).startswith("undecided, as neither beats seeing no defect at all (mIoU 20.0 %); train it")
     assert paired.verdict(row | {"difference_low": math.nan}) == (
         "too few held-out images for an interval (mIoU -2.0 points)."
     )
+    row |= {"miou": 0.48, "reference": 0.5}
+    assert paired.verdict(row).startswith("synthetic data hurt (")
+    assert paired.verdict(row | {"seeds": 1}).startswith("one training: no verdict (")
+    assert paired.verdict(row | {"seeds": 2}).startswith("2 trainings: no verdict (")
+    assert paired.verdict(row | {"nothing_found": 1}).startswith("no verdict, as one training found nothing but backgr")
+
+
+def test_one_training_of_each_kind_says_nothing_of_amounts_and_models():
+    table = pd.concat(
+        [best_by_product(gel=20, plate=100), made_up({("gel", "M-B0", r): 0.02 for r in (0, 20)}, extra=1)]
+    )
+    one = table.assign(seeds=1)
+    for said in (amounts.best_amounts(one), amounts.benefits_more(one), amounts.verdicts(one)[-1:]):
+        assert [line.partition(".")[0] for line in said] == ["one training of each kind: no verdict"]
+    learned = table.assign(nothing_found=[1] * len(table))
+    assert amounts.benefits_more(learned) == [
+        "M-B0 against DL: nothing to compare, as no training beats seeing no defect."
+    ]
 
 
 def best_by_product(**best: int) -> pd.DataFrame:
