@@ -186,6 +186,13 @@ def test_the_generator_learns_from_crops_that_hold_whole_defects_and_whole_image
     assert "crop_by" not in whole.identity()
 
 
+def test_the_baseline_is_trained_from_three_seeds_unless_told_otherwise(washers):
+    for seeds, expected in ((None, [0, 1, 2]), ((0,), [0])):
+        comparison = own_defects(load_profile("cpu"), washers, seeds=seeds).comparison
+        for side in (comparison.without, comparison.with_synthetic):
+            assert [stage.segmenter.seed for stage in side] == expected
+
+
 def test_types_in_few_images_are_told_before_anything_is_trained(washers, capsys, nothing_runs):
     study = own_defects(load_profile("smoke"), washers)
     counts = {
