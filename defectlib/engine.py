@@ -137,17 +137,17 @@ def build(stages: Iterable[Stage], store: Store, *, jobs: int | None = None, clu
 
 def _run(client: Client, todo: Mapping[str, Stage], store: Store, board: Board) -> None:
     """Submit the stages in three waves: what needs no timing, the timings one by one, the rest."""
-    waits: set[str] = set()  # timings, and what needs one
+    late: dict[str, Stage] = {}  # timings, and what needs one
     for name, stage in todo.items():  # inputs come first
-        if stage.timed or any(name_of(needed) in waits for needed in stage.inputs().values()):
-            waits.add(name)
-    waves = [[name for name in todo if name not in waits]]
-    waves += [[name] for name in waits if todo[name].timed]
-    waves += [[name for name in waits if not todo[name].timed]]
+        if stage.timed or any(name_of(needed) in late for needed in stage.inputs().values()):
+            late[name] = stage
+    waves = [[name for name in todo if name not in late]]
+    waves += [[name] for name, stage in late.items() if stage.timed]
+    waves += [[name for name, stage in late.items() if not stage.timed]]
     futures: dict[str, Future] = {}
     errors: list[BaseException] = []
     for wave in filter(None, waves):
-        for name in (name for name in todo if name in wave):
+        for name in wave:
             needed = [futures[key] for key in map(name_of, todo[name].inputs().values()) if key in futures]
             gpus = {"GPU": getattr(todo[name], "processes", 1)} if device(todo[name]) == "cuda" else None
             futures[name] = client.submit(_work, todo[name], store.root, needed, key=name, resources=gpus)
@@ -300,7 +300,7 @@ class Board:
         name = state["name"]
         if "say" in state:
             self.console.print(state["say"], highlight=False, markup=False)
-        elif name in self.todo and name not in self.finished:
+        elif name in self.todo and name not in self.finished and state["total"]:
             self.running[name] = state
             if state["n"] > state["initial"]:
                 whole = state["elapsed"] * state["total"] / (state["n"] - state["initial"])
