@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from defectlib.publishing import notebooks
+from defectlib.publishing import notebooks, pictures
 from defectlib.publishing.runner import run_notebook
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -30,7 +30,11 @@ def refresh(sources: Iterable[Path]) -> None:
 
 
 def stripped(notebook: NotebookNode) -> NotebookNode:
-    """``notebook`` (changed in place) without timings, paths, widget state and the version of the interpreter."""
+    """``notebook`` (changed in place) without timings, paths, widget state and the version of the interpreter.
+
+    Its pictures are as light as the book's.
+    """
+    pictures.lighten(notebook)
     for name in ("papermill", "widgets", notebooks.RECORD):
         notebook.metadata.pop(name, None)
     notebook.metadata.get("language_info", {}).pop("version", None)
