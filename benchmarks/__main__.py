@@ -1,7 +1,7 @@
 """``python -m benchmarks [NAME ...] [--tiny] [--record]``: every benchmark, or those named, into one JSON file.
 
 ``make bench`` is the same, with ``ONLY="sampling training"`` for some of them. On a quiet machine all of it takes about
-ten minutes. ``build/bench.json`` has the form of a record (:mod:`defectlib.report.tables`); ``--record`` makes it
+ten minutes. ``build/bench.json`` has the form of a record (:mod:`defectlib.plots.tables`); ``--record`` makes it
 ``book/reference/benchmarks.json``, which the book shows.
 """
 
@@ -20,7 +20,7 @@ import torch
 from benchmarks import harness
 from defectlib import runtime
 from defectlib.errors import UserError
-from defectlib.report import tables
+from defectlib.plots import tables
 
 #: Benchmark → its module.
 BENCHMARKS = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Finding, Floor, best, by_turns, roofline
-from defectlib.config import Density
+from defectlib.settings import Density
 from defectlib.store import Store, write_atomically
 
 ROUNDS, SIZES = 25, {"1 kB": 10**3, "10 MB": 10**7}

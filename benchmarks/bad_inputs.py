@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from defectlib import runtime
-from defectlib.report import tables
+from defectlib.plots import tables
 from tests.bad_input.case import Case, faults, meet
 from tests.bad_input.catalogue import CASES
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 import torch
 
 from benchmarks.harness import Finding, by_turns, devices, geometric_mean, roofline
-from defectlib.config import SegmenterTiming
 from defectlib.data.loading import load_train
 from defectlib.device import configure
 from defectlib.profiles import load_profile
 from defectlib.segmentation import latency, optimise
 from defectlib.segmentation.models import build
+from defectlib.settings import SegmenterTiming
 
 GOAL = 1.5
 ROUNDS = 9

@@ -17,10 +17,10 @@ from PIL import Image
 
 from benchmarks.harness import CPU, Finding, by_turns, roofline
 from defectlib.clock import clocked
-from defectlib.config import EmbeddedData, SegmenterTraining
 from defectlib.data import folder, procedural
 from defectlib.segmentation.augment import augment
 from defectlib.segmentation.training import Pool
+from defectlib.settings import EmbeddedData, SegmenterTraining
 
 GOAL = 5
 COUNT, SIDE, ROUNDS = 96, 256, 7

@@ -13,7 +13,6 @@ import torch
 
 from benchmarks.harness import Finding, by_turns, devices, roofline
 from defectlib.clock import clocked
-from defectlib.config import Synthesis, T
 from defectlib.data.encode import channels
 from defectlib.data.loading import load_train
 from defectlib.defectgen.denoiser import build_denoiser
@@ -21,10 +20,11 @@ from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.pipeline import DefectGenPipeline
 from defectlib.defectgen.synthesis import sample_pairs
 from defectlib.defectgen.timesteps import two_stage_timesteps
+from defectlib.experiments import calls, operations
+from defectlib.experiments.calls import NetworkCalls, Point
+from defectlib.plots import tables
 from defectlib.profiles import Profile, load_profile
-from defectlib.report import tables
-from defectlib.studies import calls, operations
-from defectlib.studies.calls import NetworkCalls, Point
+from defectlib.settings import Synthesis, T
 
 GOAL, EQUAL = 25, "equal measures"
 PAIRS = {"cpu": 4, "cuda": 25}

@@ -32,10 +32,10 @@ import yaml
 from scipy import stats
 
 from benchmarks.faults import outcome, runs
-from defectlib.config import DenoiserTraining
+from defectlib.plots.tables import REFERENCE
 from defectlib.profiles import Profile, load_profile
-from defectlib.report.tables import REFERENCE
 from defectlib.runtime import REPOSITORY, made
+from defectlib.settings import DenoiserTraining
 from defectlib.store import Store, write_atomically
 
 PAIRS = 20_000

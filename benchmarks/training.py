@@ -12,15 +12,15 @@ from itertools import count
 import torch
 
 from benchmarks.harness import Finding, by_turns, devices, roofline
-from defectlib.config import DenoiserTraining, T
 from defectlib.data.encode import encode, stack
 from defectlib.data.loading import load_train
 from defectlib.defectgen.denoiser import build_denoiser
 from defectlib.defectgen.diffusion import schedule
 from defectlib.device import COMPILE_FROM, configure, generator
+from defectlib.experiments import operations
+from defectlib.experiments.throughput import denoiser_step
 from defectlib.profiles import load_profile
-from defectlib.studies import operations
-from defectlib.studies.throughput import denoiser_step
+from defectlib.settings import DenoiserTraining, T
 
 GOAL = {"cpu": 1.3, "cuda": 3.0}
 RELEASED_BATCH = 2

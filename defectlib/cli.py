@@ -20,8 +20,8 @@ from defectlib.errors import UserError, one_line, unknown
 from defectlib.publishing import PublishingError
 
 if TYPE_CHECKING:
-    from defectlib.config import Data, Stage
     from defectlib.profiles import Profile
+    from defectlib.settings import Data, Stage
 
 app = typer.Typer(
     help="A companion to 'Defect Spectrum' (ECCV 2024): data, Defect-Gen, segmentation baselines, notebooks.",
@@ -152,9 +152,9 @@ def train_rival_command(
 
     Example: defectlib train-rival --method SinGAN --product softgel --profile cpu
     """
+    from defectlib.experiments.plans import known_product
+    from defectlib.experiments.rivals import Rivals
     from defectlib.profiles import load_profile
-    from defectlib.studies.plans import known_product
-    from defectlib.studies.rivals import Rivals
 
     for stage in Rivals(load_profile(profile), product=known_product(product), image=image).to_ship(method):
         print(_trained(stage, ship))
@@ -174,7 +174,7 @@ def train_segmenter_command(
     """
     import json
 
-    from defectlib.config import known_model
+    from defectlib.settings import known_model
 
     known_model(model)
     settings, data = _settings(profile, product)
@@ -255,10 +255,10 @@ def sample_command(
 
     Example: defectlib sample --product softgel --count 1000 --sampler dpm++ --calls 25 --out pairs
     """
-    from defectlib.config import Sampler
+    from defectlib.experiments.export import check_target, copy_dataset
+    from defectlib.experiments.release import COUNT, Release
     from defectlib.profiles import load_profile
-    from defectlib.studies.export import check_target, copy_dataset
-    from defectlib.studies.release import COUNT, Release
+    from defectlib.settings import Sampler
 
     check_target(out)
     if sampler is not None and sampler not in get_args(Sampler):
@@ -308,10 +308,10 @@ def augment_command(
     Run it again after a cut and it goes on. Example: defectlib augment my_dataset --out my_pairs --count 200
     """
     from defectlib import runtime
-    from defectlib.config import known_model
+    from defectlib.experiments.export import check_target
+    from defectlib.experiments.own import own_defects
     from defectlib.profiles import load_profile
-    from defectlib.studies.export import check_target
-    from defectlib.studies.own import own_defects
+    from defectlib.settings import known_model
 
     known_model(model)
     check_target(out)
@@ -328,8 +328,8 @@ def augment_command(
 
 def _settings(profile: str, product: str, **changes: Any) -> tuple[Profile, Data]:
     """A profile, with what is given of ``changes`` in it, and the data that it gives for a product."""
+    from defectlib.experiments.plans import known_product
     from defectlib.profiles import load_profile
-    from defectlib.studies.plans import known_product
 
     settings = load_profile(profile, **changes)
     return settings, settings.data(known_product(product))

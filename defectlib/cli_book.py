@@ -13,7 +13,7 @@ from defectlib import runtime
 from defectlib.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from defectlib.config import Stage
+    from defectlib.settings import Stage
 
 BUILD = runtime.REPOSITORY / "build"
 STAGE, PAGES, BOOK = BUILD / "stage", BUILD / "_build" / "html", "defect-spectrum-book"
@@ -42,9 +42,9 @@ def run_notebook_command(
     """
     import os
 
+    from defectlib.experiments.study import AS_BUILT
     from defectlib.publishing import parameters
     from defectlib.publishing.runner import run_notebook
-    from defectlib.studies.study import AS_BUILT
 
     if as_built:
         os.environ[AS_BUILT] = "1"  # for the notebook's kernel
@@ -76,8 +76,8 @@ def plan_command(
     """
     import json
 
+    from defectlib.experiments import plans
     from defectlib.store import Store
-    from defectlib.studies import plans
 
     values = _checked(source, pairs, document)
     stages = plans.plan(source.stem, values)
@@ -100,7 +100,7 @@ def build_command(
 
     stage = read_settings(settings)
     if runtime.launched() > 1:
-        from defectlib.studies.launched import build
+        from defectlib.experiments.launched import build
 
         artifact = build(stage, Store())
     else:
@@ -143,8 +143,8 @@ def record_command(
 
     Example: defectlib record notebooks/10_network_calls.ipynb -p profile cpu -p product washer -p pairs 48
     """
-    from defectlib.report import tables
-    from defectlib.studies import plans
+    from defectlib.experiments import plans
+    from defectlib.plots import tables
 
     if out is not None and out.exists() and not out.is_dir():  # told now, and not when all is computed
         raise UserError(f"--out {out}: is no folder; name another place")
@@ -175,8 +175,8 @@ def book_command(
     """
     import time
 
+    from defectlib.experiments import plans
     from defectlib.publishing import staging
-    from defectlib.studies import plans
 
     started = time.monotonic()
     runs = {name: (name, {"profile": profile}) for name in plans.NOTEBOOKS}
@@ -195,8 +195,8 @@ def publish_command(
 
     Example: defectlib publish build/notebooks/gpu/*.ipynb
     """
+    from defectlib.experiments import plans
     from defectlib.publishing import staging
-    from defectlib.studies import plans
 
     with _alone():
         staging.publish(sources, STAGE, CONFIG, PAGES, BUILD / "book.log", plans.plan)
@@ -213,7 +213,7 @@ def reproduce_command(
 
     Example: defectlib reproduce defect-spectrum --dry-run
     """
-    from defectlib.studies import dataset as tables
+    from defectlib.experiments import dataset as tables
 
     runs = {run.name: (run.notebook, dict(run.parameters)) for run in tables.runs(dataset, profile)}
     name = dataset.lower().replace("-", "_")
@@ -232,9 +232,9 @@ def _executed(
     import shutil
 
     from defectlib import engine
+    from defectlib.experiments import plans
     from defectlib.publishing import notebooks
     from defectlib.store import Store
-    from defectlib.studies import plans
 
     if cluster not in (None, *get_args(engine.Cluster)):
         raise unknown("cluster", cluster, get_args(engine.Cluster))

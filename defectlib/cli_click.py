@@ -59,16 +59,16 @@ def click_command(
 
     Example: defectlib click photos my_dataset --classes scratch,stain
     """
-    from defectlib.click.labelling import check
-    from defectlib.click.methods import known
-    from defectlib.click.serving import serve
+    from defectclick.labelling import check
+    from defectclick.methods import known
+    from defectclick.serving import serve
 
     names = [name.strip() for name in classes.split(",")] if classes else []
     found = check(images, out, names)  # what is wrong is said here and not on a page
     known(method)
     runtime.say(f"{found}; the page takes some seconds to open")
     arguments = f"{str(images.absolute())!r}, {str(out.absolute())!r}, {names!r}, method={method!r}, whole_window=True"
-    serve(f"from defectlib.click.tool import Tool\n\nTool({arguments})", open_browser=browser)
+    serve(f"from defectclick.tool import Tool\n\nTool({arguments})", open_browser=browser)
     print(f"{out}: {check(images, out, names)}")
 
 
@@ -81,8 +81,8 @@ def replay_clicks_command(
 
     Example: defectlib replay-clicks my_dataset my_dataset_anew
     """
-    from defectlib.click.methods import method as named
-    from defectlib.click.replay import replay_to
+    from defectclick.methods import method as named
+    from defectclick.replay import replay_to
 
     same, count = replay_to(labelled, out, named(method))
     print(f"{out}: {same} of {count} masks as they were saved")

@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.live import Live
 
 from defectlib import runtime
-from defectlib.config import Stage
 from defectlib.errors import UserError
+from defectlib.settings import Stage
 from defectlib.store import Runner, Store
 
 if TYPE_CHECKING:
@@ -68,12 +68,12 @@ RUNNERS: dict[str, Runner] = {
     "segmenter": _runner("defectlib.segmentation.training"),
     "evaluation": _runner("defectlib.segmentation.evaluation"),
     "segmenter_timing": _runner("defectlib.segmentation.latency"),
-    "throughput": _runner("defectlib.studies.throughput"),
+    "throughput": _runner("defectlib.experiments.throughput"),
     "oracle": _runner("defectlib.segmentation.oracle"),
-    "judgement": _runner("defectlib.studies.judging"),
-    "rival_judgement": _runner("defectlib.studies.judging"),
-    "clicker": _runner("defectlib.click.training"),
-    "clicking": _runner("defectlib.click.evaluation"),
+    "judgement": _runner("defectlib.experiments.judging"),
+    "rival_judgement": _runner("defectlib.experiments.judging"),
+    "clicker": _runner("defectclick.training"),
+    "clicking": _runner("defectclick.evaluation"),
     "notebook": _runner("defectlib.publishing.runner"),
 }
 

@@ -14,7 +14,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from defectlib.config import (
+from defectlib.data.sources.manifest import published_data
+from defectlib.errors import UserError, unknown
+from defectlib.reading import read_yaml
+from defectlib.runtime import REPOSITORY, machine, path_of
+from defectlib.settings import (
     LEARNING_RATES,
     MODEL_NAMES,
     PRETRAINABLE,
@@ -50,16 +54,12 @@ from defectlib.config import (
     T,
     parse,
 )
-from defectlib.data.sources.manifest import published_data
-from defectlib.errors import UserError, unknown
-from defectlib.reading import read_yaml
-from defectlib.runtime import REPOSITORY, machine, path_of
 
 PROFILES = REPOSITORY / "notebooks" / "profiles"
 
 
 class NetBudget(Settings):
-    """How one of the two denoisers is trained: fields of :class:`~defectlib.config.DenoiserTraining`."""
+    """How one of the two denoisers is trained: fields of :class:`~defectlib.settings.DenoiserTraining`."""
 
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=1)
@@ -87,7 +87,7 @@ class OwnBudget(Settings):
 
 
 class OracleBudget(Settings):
-    """How an oracle is trained: fields of :class:`~defectlib.config.OracleTraining`."""
+    """How an oracle is trained: fields of :class:`~defectlib.settings.OracleTraining`."""
 
     scenes: int = Field(4000, ge=1)
     unseen: int = Field(500, ge=1)
@@ -98,7 +98,7 @@ class OracleBudget(Settings):
 
 
 class ClickerBudget(Settings):
-    """How Defect-Click is trained, fields of :class:`~defectlib.config.ClickerTraining`, and how it is measured."""
+    """How Defect-Click is trained, fields of :class:`~defectlib.settings.ClickerTraining`, and how it is measured."""
 
     products: tuple[str, ...] = ("softgel", "washer", "twill", "brushed_plate")
     sizes: tuple[int, ...] = (64, 128, 256)
@@ -117,7 +117,7 @@ class ClickerBudget(Settings):
 
 
 class RivalBudget(Settings):
-    """How one of the other generators is trained: fields of :class:`~defectlib.config.RivalTraining`."""
+    """How one of the other generators is trained: fields of :class:`~defectlib.settings.RivalTraining`."""
 
     steps: int = Field(ge=1)
     batch: int = Field(1, ge=1)
@@ -408,7 +408,7 @@ class Profile(Settings):
             leave_out: A product that it shall not have seen.
             many_domains: It learns from all other products and from imagined defects, else from the first product
                 alone, on as many scenes.
-            multi_level: See :class:`~defectlib.config.ClickerTraining`.
+            multi_level: See :class:`~defectlib.settings.ClickerTraining`.
             edge_sensitive: Likewise.
 
         Raises:

@@ -15,8 +15,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from defectlib.config import NotebookRun
 from defectlib.errors import UserError
+from defectlib.settings import NotebookRun
 from defectlib.store import PROVENANCE, changed_since_sealed, locked, settings_of
 
 #: How the store calls what it makes; nothing with another name is touched.

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from defectlib.config import Stage
+from defectlib.settings import Stage
 from defectlib.store import SHIPPED, digests, read_provenance, unfinished_name, write_atomically, write_provenance
 
 

@@ -29,8 +29,8 @@ from typing import Any, NoReturn
 from filelock import FileLock, Timeout
 
 from defectlib import reading, runtime
-from defectlib.config import STAGES, Stage, parse
 from defectlib.errors import UserError, shown
+from defectlib.settings import STAGES, Stage, parse
 
 #: Fills the directory (third argument) with the artifact of the settings, given its inputs' directories by name.
 Runner = Callable[[Any, Mapping[str, Path], Path], None]

@@ -11,7 +11,7 @@ from torch import nn
 
 from defectlib import runtime
 from defectlib.checkpoint import read_checkpoint, write_checkpoint
-from defectlib.config import ClickerTraining, OracleTraining, SegmenterTraining
+from defectlib.settings import ClickerTraining, OracleTraining, SegmenterTraining
 from defectlib.weights import diverged
 
 LOSS_POINTS = 200

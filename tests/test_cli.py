@@ -12,10 +12,10 @@ import typer
 
 import defectlib
 from defectlib import cli, cli_book
-from defectlib.config import DenoiserTraining, EmbeddedData, SmallNet
 from defectlib.errors import UserError
 from defectlib.publishing import PublishingError
 from defectlib.runtime import REPOSITORY
+from defectlib.settings import DenoiserTraining, EmbeddedData, SmallNet
 
 
 def run(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:

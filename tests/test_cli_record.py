@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from defectlib.report import tables
+from defectlib.experiments import plans
+from defectlib.plots import tables
 from defectlib.runtime import REPOSITORY
-from defectlib.studies import plans
 from tests.test_cli import run
 
 NOTEBOOK = str(REPOSITORY / "notebooks" / "10_network_calls.ipynb")

@@ -18,12 +18,12 @@ import typer
 from PIL import Image
 
 from defectlib import cli, shipping
-from defectlib.config import DenoiserTraining
 from defectlib.data import folder, procedural, verify
+from defectlib.experiments.rivals import Rivals
 from defectlib.profiles import load_profile
 from defectlib.runtime import REPOSITORY
+from defectlib.settings import DenoiserTraining
 from defectlib.store import PROVENANCE, Store, digests, read_provenance
-from defectlib.studies.rivals import Rivals
 from tests.data.miniatures import labels, picture, write_folder
 from tests.filesystems import resize, small_disk
 from tests.test_cli import run

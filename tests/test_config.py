@@ -2,7 +2,11 @@
 
 import pytest
 
-from defectlib.config import (
+from defectlib.data import procedural
+from defectlib.errors import UserError
+from defectlib.experiments.cost import Cost
+from defectlib.profiles import load_profile
+from defectlib.settings import (
     STAGES,
     ClickerTraining,
     Clicking,
@@ -19,11 +23,7 @@ from defectlib.config import (
     Synthesis,
     parse,
 )
-from defectlib.data import procedural
-from defectlib.errors import UserError
-from defectlib.profiles import load_profile
 from defectlib.store import settings_of
-from defectlib.studies.cost import Cost
 
 DATA = EmbeddedData(product="softgel")
 

@@ -17,12 +17,12 @@ import pytest
 from distributed import Client, LocalCluster
 
 from defectlib import engine
-from defectlib.config import EmbeddedData, Evaluation, FolderData, SegmenterTiming, SegmenterTraining, Stage
 from defectlib.errors import UserError, UserErrors
+from defectlib.experiments.ratios import pool
 from defectlib.profiles import load_profile
 from defectlib.runtime import REPOSITORY
+from defectlib.settings import EmbeddedData, Evaluation, FolderData, SegmenterTiming, SegmenterTraining, Stage
 from defectlib.store import Store, read_provenance
-from defectlib.studies.ratios import pool
 
 pytestmark = pytest.mark.timeout(900)  # processes that load torch, on machines that have other things to do
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import nbformat
 import pytest
 
+from defectlib.experiments import plans
 from defectlib.profiles import load_profile
 from defectlib.publishing.runner import run_notebook
 from defectlib.runtime import REPOSITORY
-from defectlib.studies import plans
 
 CUT = """
 base: gpu

@@ -11,51 +11,54 @@ import pytest
 
 from defectlib.runtime import PACKAGE_ROOT
 
-CORE = {"errors", "reading", "runtime", "config", "store"}
+CORE = {"errors", "reading", "runtime", "settings", "store"}
 TORCH = {"checkpoint", "clock", "device", "shipping", "torchvision_shim", "training", "weights"}
 SETTINGS = CORE | {"profiles"}
-NETWORKS = {"metrics", "detection", "data", "defectgen", "rivals", "segmentation", "click"}
+NETWORKS = {"metrics", "detection", "data", "defectgen", "rivals", "segmentation", "defectclick"}
 
 #: What each module or subpackage of defectlib may import of the others. `data` sits on the core, `defectgen` and
-#: `segmentation` beside each other on `data`, `rivals` on `defectgen`, `report` on the core and `data` alone, `studies`
-#: on all of them.
+#: `segmentation` beside each other on `data`, `rivals` on `defectgen`, `plots` on the core and `data` alone,
+#: `experiments` on all of them.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "reading": {"errors"},
     "runtime": {"errors"},
-    "config": {"errors"},
-    "store": {"errors", "reading", "runtime", "config"},
-    "pruning": {"config", "errors", "store"},
-    "engine": {"errors", "runtime", "config", "store"},
-    "profiles": {"errors", "reading", "runtime", "config", "data"},
+    "settings": {"errors"},
+    "store": {"errors", "reading", "runtime", "settings"},
+    "pruning": {"settings", "errors", "store"},
+    "engine": {"errors", "runtime", "settings", "store"},
+    "profiles": {"errors", "reading", "runtime", "settings", "data"},
     "torchvision_shim": set(),
     "device": {"errors", "runtime"},
     "checkpoint": {"errors", "runtime", "weights"},
     "clock": set(),
     "weights": {"errors", "store"},
-    "training": {"config", "runtime", "checkpoint", "weights"},
-    "shipping": {"config", "store"},
+    "training": {"settings", "runtime", "checkpoint", "weights"},
+    "shipping": {"settings", "store"},
     "metrics": {"errors", "runtime"},
     "detection": {"metrics"},
     "data": CORE,
     "defectgen": CORE | TORCH | {"data"},
     "rivals": CORE | TORCH | {"data", "defectgen"},
     "segmentation": CORE | TORCH | {"data", "metrics", "detection"},
-    "click": CORE | TORCH | {"data", "metrics"},
-    "report": CORE | {"data"},
-    "studies": SETTINGS | TORCH | NETWORKS | {"report", "engine"},
+    "defectclick": CORE | TORCH | {"data", "metrics"},
+    "plots": CORE | {"data"},
+    "experiments": SETTINGS | TORCH | NETWORKS | {"plots", "engine"},
     "publishing": SETTINGS,
     "cli_data": CORE | {"data"},
-    "cli_book": SETTINGS | {"engine", "pruning", "studies", "publishing", "report"},
-    "cli_click": SETTINGS | TORCH | {"cli_book", "data", "click", "studies"},
-    "cli": {"cli_book", "cli_click", "cli_data"} | SETTINGS | TORCH | NETWORKS | {"studies", "publishing"},
+    "cli_book": SETTINGS | {"engine", "pruning", "experiments", "publishing", "plots"},
+    "cli_click": SETTINGS | TORCH | {"cli_book", "data", "defectclick", "experiments"},
+    "cli": {"cli_book", "cli_click", "cli_data"} | SETTINGS | TORCH | NETWORKS | {"experiments", "publishing"},
     "__main__": {"cli"},
 }
-FILES = sorted(path for path in PACKAGE_ROOT.rglob("*.py") if path != PACKAGE_ROOT / "__init__.py")
+CLICK_ROOT = PACKAGE_ROOT.parent / "defectclick"
+FILES = sorted({*PACKAGE_ROOT.rglob("*.py"), *CLICK_ROOT.rglob("*.py")} - {PACKAGE_ROOT / "__init__.py"})
 
 
 def part(path: Path) -> str:
-    """The top-level module or subpackage that a file belongs to."""
+    """The top-level module or subpackage that a file belongs to; Defect-Click is one part."""
+    if path.is_relative_to(CLICK_ROOT):
+        return "defectclick"
     return path.relative_to(PACKAGE_ROOT).parts[0].removesuffix(".py")
 
 
@@ -72,12 +75,14 @@ def imported(path: Path) -> set[str]:
 
 
 def own_parts(path: Path) -> set[str]:
-    """Parts of defectlib that a file imports, its own left out."""
-    parts = {name.split(".")[1] for name in imported(path) if name.startswith("defectlib.")}
+    """Parts that a file imports, its own left out."""
+    names = imported(path)
+    parts = {name.split(".")[1] for name in names if name.startswith("defectlib.")}
+    parts |= {"defectclick" for name in names if name.split(".")[0] == "defectclick"}
     return {name for name in parts if not name.startswith("__")} - {part(path)}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE_ROOT)))
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE_ROOT.parent)))
 def test_imports_point_one_way(path):
     assert own_parts(path) <= ALLOWED[part(path)]
 
@@ -90,9 +95,9 @@ def test_the_rule_itself_has_no_cycle():
         seen += ready
 
 
-def test_the_report_imports_no_torch_not_even_within_a_function():
+def test_plots_import_no_torch_not_even_within_a_function():
     for path in FILES:
-        if part(path) == "report":
+        if part(path) == "plots":
             assert not {name for name in imported(path) if name.split(".")[0] in ("torch", "torchvision")}, path
 
 
@@ -104,8 +109,8 @@ def modules_after(statement: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["defectlib", "defectlib.cli", "defectlib.store", "defectlib.studies.plans", "defectlib.engine"]
-    + [f"defectlib.report.{path.stem}" for path in FILES if part(path) == "report" and path.stem != "__init__"],
+    ["defectlib", "defectlib.cli", "defectlib.store", "defectlib.experiments.plans", "defectlib.engine"]
+    + [f"defectlib.plots.{path.stem}" for path in FILES if part(path) == "plots" and path.stem != "__init__"],
 )
 def test_no_torch_is_loaded_by(module):
     assert "torch" not in modules_after(f"import {module}")

@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from defectlib.config import DenoiserTraining, EmbeddedData, LargeNet
 from defectlib.runtime import REPOSITORY
+from defectlib.settings import DenoiserTraining, EmbeddedData, LargeNet
 from defectlib.store import Store, digests, read_provenance
 
 SETTINGS = DenoiserTraining(

@@ -13,12 +13,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from defectlib.config import Synthesis
 from defectlib.data.folder import read_dataset
 from defectlib.defectgen.pairs import write_drawn
 from defectlib.engine import RUNNERS
 from defectlib.profiles import load_profile
 from defectlib.runtime import REPOSITORY
+from defectlib.settings import Synthesis
 from defectlib.store import Store, digests
 
 SMOKE = load_profile("smoke")

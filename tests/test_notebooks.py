@@ -5,9 +5,9 @@ import ast
 import nbformat
 import pytest
 
+from defectlib.experiments import plans
 from defectlib.publishing.parameters import declared
 from defectlib.runtime import REPOSITORY
-from defectlib.studies import plans
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 MOST_LINES = 20

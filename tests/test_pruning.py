@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from defectlib.config import DenoiserTraining, EmbeddedData, FolderData, LargeNet, NotebookRun, SegmenterTraining
 from defectlib.data import procedural
 from defectlib.data.folder import write_dataset
+from defectlib.experiments.own import take_up
 from defectlib.publishing.notebooks import source_digest
+from defectlib.settings import DenoiserTraining, EmbeddedData, FolderData, LargeNet, NotebookRun, SegmenterTraining
 from defectlib.store import UNFINISHED, Store, read_provenance, write_provenance
-from defectlib.studies.own import take_up
 from tests.test_cli import run
 
 DATA = EmbeddedData(product="softgel")

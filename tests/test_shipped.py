@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from defectlib.config import DenoiserTraining
 from defectlib.data import procedural
 from defectlib.data.loading import load_one_or_all
 from defectlib.defectgen import training
 from defectlib.defectgen.team import Team
 from defectlib.profiles import load_profile
+from defectlib.settings import DenoiserTraining
 from defectlib.store import SHIPPED, Store, read_provenance, settings_of
 
 MIB = 2**20

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from defectlib.click import focal, training
-from defectlib.click.simulate import next_click
-from defectlib.click.views import domains
+from defectclick import focal, training
+from defectclick.simulate import next_click
+from defectclick.views import domains
 from defectlib.data import procedural
 from defectlib.profiles import load_profile
 from defectlib.store import SHIPPED, Store, read_provenance, settings_of

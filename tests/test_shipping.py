@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from defectlib.config import EmbeddedData, RivalTraining
+from defectlib.settings import EmbeddedData, RivalTraining
 from defectlib.shipping import ship
 from defectlib.store import Store, read_provenance
 

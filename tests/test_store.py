@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from defectlib.config import DenoiserTraining as Training
-from defectlib.config import EmbeddedData, Fidelity, LargeNet, SmallNet, Synthesis
 from defectlib.data import procedural
 from defectlib.data.folder import write_dataset
 from defectlib.errors import UserError
+from defectlib.experiments.export import copy_dataset
+from defectlib.settings import DenoiserTraining as Training
+from defectlib.settings import EmbeddedData, Fidelity, LargeNet, SmallNet, Synthesis
 from defectlib.store import (
     PROVENANCE,
     SEAL,
@@ -32,7 +33,6 @@ from defectlib.store import (
     write_atomically,
     write_sealed,
 )
-from defectlib.studies.export import copy_dataset
 from tests.filesystems import read_only
 
 DATA = EmbeddedData(product="softgel")

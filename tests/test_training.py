@@ -9,8 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from defectlib.click import focal
-from defectlib.config import (
+from defectclick import focal
+from defectlib.defectgen.training import load_denoiser
+from defectlib.engine import RUNNERS
+from defectlib.errors import UserError
+from defectlib.rivals.training import load_rival
+from defectlib.segmentation import oracle, training
+from defectlib.settings import (
     ClickerTraining,
     DenoiserTraining,
     EmbeddedData,
@@ -19,11 +24,6 @@ from defectlib.config import (
     RivalTraining,
     SegmenterTraining,
 )
-from defectlib.defectgen.training import load_denoiser
-from defectlib.engine import RUNNERS
-from defectlib.errors import UserError
-from defectlib.rivals.training import load_rival
-from defectlib.segmentation import oracle, training
 from defectlib.store import Store
 from tests.test_cli import run
 

@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded
 
 from benchmarks.faults import damage, kills, outcome, races, refusals, runs
 from benchmarks.faults.outcome import Outcome
-from defectlib.report.tables import REFERENCE
+from defectlib.plots.tables import REFERENCE
 from defectlib.runtime import REPOSITORY
 from defectlib.store import write_atomically
 

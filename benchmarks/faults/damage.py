@@ -18,8 +18,8 @@ from benchmarks.faults import kills, runs, state
 from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.targets import SEGMENTER, TARGETS, Place, Target, builds, own_data
 from defectlib import runtime
-from defectlib.config import Evaluation
 from defectlib.data.loading import folder_data
+from defectlib.settings import Evaluation
 
 CUTS, FLIPS = 2, 4  # of each file
 EVALUATION = builds("evaluation", Evaluation(segmenter=SEGMENTER))

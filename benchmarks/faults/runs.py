@@ -155,7 +155,7 @@ def _become(words: Sequence[str], folder: Path, variables: Mapping[str, str]) ->
 #: What the commands load, so that forks need not.
 LOADED = (
     "defectlib.cli", "defectlib.defectgen.training", "defectlib.defectgen.synthesis", "defectlib.segmentation.training",
-    "defectlib.segmentation.evaluation", "defectlib.studies.own", "defectlib.publishing.runner",
+    "defectlib.segmentation.evaluation", "defectlib.experiments.own", "defectlib.publishing.runner",
     "defectlib.data.verify", "defectlib.defectgen.crops", "defectlib.defectgen.measures.crop_copies",
 )  # fmt: skip
 

@@ -12,11 +12,11 @@ import yaml
 
 from benchmarks.faults import runs, state
 from benchmarks.faults.runs import Run
-from defectlib.config import DenoiserTraining, EmbeddedData, LargeNet, SegmenterTraining, SmallNet, Stage, Synthesis
 from defectlib.data import procedural
 from defectlib.data.folder import write_dataset
 from defectlib.data.loading import folder_data
 from defectlib.runtime import REPOSITORY
+from defectlib.settings import DenoiserTraining, EmbeddedData, LargeNet, SegmenterTraining, SmallNet, Stage, Synthesis
 
 DATA = EmbeddedData(product="softgel", size=32, shots=1, eval_count=6)
 GENERATOR = DenoiserTraining(

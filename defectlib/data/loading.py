@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from defectlib import config, runtime
+from defectlib import runtime, settings
 from defectlib.data import folder, procedural, twins, verify
 from defectlib.data.published import read_published
 from defectlib.data.sample import Sample
@@ -41,7 +41,7 @@ class Dataset:
         return [self.groups[sample.key] for sample in self.eval]
 
 
-def load(data: config.Data) -> Dataset:
+def load(data: settings.Data) -> Dataset:
     """Both sides of ``data``.
 
     Raises:
@@ -53,43 +53,43 @@ def load(data: config.Data) -> Dataset:
     return Dataset(train, held, train[0].classes, train[0].product, groups)
 
 
-def _given_groups(data: config.Data) -> dict[str, str]:
-    if isinstance(data, config.PublishedData):
+def _given_groups(data: settings.Data) -> dict[str, str]:
+    if isinstance(data, settings.PublishedData):
         return read_published(data)[2]
-    return folder.read_groups(data.root) if isinstance(data, config.FolderData) else {}
+    return folder.read_groups(data.root) if isinstance(data, settings.FolderData) else {}
 
 
 # A notebook that asks twice must not wait twice. A folder's settings hold its digest, so the samples kept here are
 # what the settings describe even if the files change later.
 @lru_cache(maxsize=4)
-def load_train(data: config.Data) -> tuple[Sample, ...]:
+def load_train(data: settings.Data) -> tuple[Sample, ...]:
     """The training samples of ``data``, without those held out.
 
     Raises:
         UserError: The product is unknown, or the folder is not whole or has changed since its digest was taken.
     """
-    if isinstance(data, config.EmbeddedData):
+    if isinstance(data, settings.EmbeddedData):
         return _rendered(data, "train", data.shots * len(_classes(data)))
-    if isinstance(data, config.PublishedData):
+    if isinstance(data, settings.PublishedData):
         return read_published(data)[0]
     return _read(data, "train")
 
 
 @lru_cache(maxsize=4)
-def load_eval(data: config.Data) -> tuple[Sample, ...]:
+def load_eval(data: settings.Data) -> tuple[Sample, ...]:
     """The held-out samples of ``data``, without those that train.
 
     Raises:
         UserError: See :func:`load_train`.
     """
-    if isinstance(data, config.EmbeddedData):
+    if isinstance(data, settings.EmbeddedData):
         return _rendered(data, "eval", data.eval_count)
-    if isinstance(data, config.PublishedData):
+    if isinstance(data, settings.PublishedData):
         return read_published(data)[1]
     return _read(data, "eval")
 
 
-def load_one_or_all(data: config.Data, image: int | None) -> tuple[Sample, ...]:
+def load_one_or_all(data: settings.Data, image: int | None) -> tuple[Sample, ...]:
     """The training samples of ``data``, or of them only number ``image``, where it is one.
 
     Raises:
@@ -105,7 +105,7 @@ def load_one_or_all(data: config.Data, image: int | None) -> tuple[Sample, ...]:
     return samples[image : image + 1]
 
 
-def load_good(data: config.Data, first: int, count: int) -> tuple[Sample, ...]:
+def load_good(data: settings.Data, first: int, count: int) -> tuple[Sample, ...]:
     """``count`` images without a defect, from number ``first`` on; where they are used up they begin again.
 
     The embedded dataset paints as many as are wanted. Other data have those of the training samples that show none.
@@ -113,7 +113,7 @@ def load_good(data: config.Data, first: int, count: int) -> tuple[Sample, ...]:
     Raises:
         UserError: There are none; or see :func:`load_train`.
     """
-    if isinstance(data, config.EmbeddedData):
+    if isinstance(data, settings.EmbeddedData):
         _classes(data)
         wanted = range(first, first + count)
         return tuple(procedural.sample(data.product, "good", i, size=data.size, seed=data.seed) for i in wanted)
@@ -124,19 +124,19 @@ def load_good(data: config.Data, first: int, count: int) -> tuple[Sample, ...]:
     return tuple(good[i % len(good)] for i in range(first, first + count))
 
 
-def _classes(data: config.EmbeddedData) -> tuple[str, ...]:
+def _classes(data: settings.EmbeddedData) -> tuple[str, ...]:
     if data.product not in procedural.PRODUCTS:
         raise unknown("product", data.product, procedural.PRODUCTS)
     return procedural.PRODUCTS[data.product].classes
 
 
-def _rendered(data: config.EmbeddedData, split: str, count: int) -> tuple[Sample, ...]:
+def _rendered(data: settings.EmbeddedData, split: str, count: int) -> tuple[Sample, ...]:
     # Image i shows type i mod K first, so a prefix of shots x K images holds `shots` of each type.
     _classes(data)
     return tuple(procedural.sample(data.product, split, i, size=data.size, seed=data.seed) for i in range(count))
 
 
-def _read(data: config.FolderData, side: str) -> tuple[Sample, ...]:
+def _read(data: settings.FolderData, side: str) -> tuple[Sample, ...]:
     split = Split.read(data.root / data.split)
     if digest(data.root, split) != data.digest:
         raise UserError(
@@ -151,7 +151,7 @@ def _read(data: config.FolderData, side: str) -> tuple[Sample, ...]:
 
 def folder_data(
     root: Path, *, shots: int | None = None, seed: int = 0, split_dir: Path | None = None
-) -> config.FolderData:
+) -> settings.FolderData:
     """Settings for a dataset folder, checked whole; its split is the manifest in its ``splits/``, or is made and kept.
 
     Without ``shots`` the manifest is ``default.json`` (``seed-N.json`` for a ``seed`` other than 0), made by
@@ -184,7 +184,7 @@ def folder_data(
             runtime.say(f"{path}: {root} holds other images, masks, classes or groups by now, and is divided anew")
         split.write(path)
     below = path.relative_to(root) if path.is_relative_to(root) else path
-    return config.FolderData(root=root, digest=digest(root, split), split=below.as_posix())
+    return settings.FolderData(root=root, digest=digest(root, split), split=below.as_posix())
 
 
 def _kept(path: Path, index: pd.DataFrame, made_from: str) -> Split | None:

@@ -15,7 +15,7 @@ import pandas as pd
 from PIL import Image
 from scipy import ndimage
 
-from defectlib import config, runtime
+from defectlib import runtime, settings
 from defectlib.data.pixels import threaded
 from defectlib.data.sample import Sample
 from defectlib.data.sources.source import GOOD, SYNTHETIC, UNLABELLED, Row, Source, open_source, rows
@@ -28,7 +28,7 @@ _TRAINS = "train"
 
 
 @lru_cache(maxsize=2)
-def read_published(data: config.PublishedData) -> tuple[tuple[Sample, ...], tuple[Sample, ...], dict[str, str]]:
+def read_published(data: settings.PublishedData) -> tuple[tuple[Sample, ...], tuple[Sample, ...], dict[str, str]]:
     """Training and held-out samples of ``data``, defective ones alone, and the group of every sample by key.
 
     The division is the publishers' where they put defective images on two sides; else the first ``shots`` images of
@@ -52,7 +52,7 @@ def read_published(data: config.PublishedData) -> tuple[tuple[Sample, ...], tupl
     return tuple(train), tuple(held), {sample.key: groups[sample.key] for sample in (*train, *held)}
 
 
-def native_masks(data: config.PublishedData, samples: Iterable[Sample]) -> Iterator[np.ndarray]:
+def native_masks(data: settings.PublishedData, samples: Iterable[Sample]) -> Iterator[np.ndarray]:
     """The masks of some of ``data``'s samples, uint8 (H, W), at the size at which they were published.
 
     Raises:
@@ -65,7 +65,7 @@ def native_masks(data: config.PublishedData, samples: Iterable[Sample]) -> Itera
 
 @cache
 def files_here(dataset: str, root: Path, product: str) -> str | None:
-    """What :class:`config.PublishedData` holds of the files in ``root``, looked at once; None if none can be used."""
+    """What :class:`settings.PublishedData` holds of the files in ``root``, looked at once; None if none can be used."""
     try:
         source = _listed(dataset, root)
         return _files(source, labelled_rows(source, product))
@@ -84,7 +84,7 @@ def _files(source: Source, chosen: list[Row]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def _opened(data: config.PublishedData) -> tuple[Source, list[Row]]:
+def _opened(data: settings.PublishedData) -> tuple[Source, list[Row]]:
     """The dataset as it lies here now, and the rows that ``data`` is read from."""
     source = open_source(data.dataset, runtime.data_home() / data.dataset)
     chosen = labelled_rows(source, data.product)

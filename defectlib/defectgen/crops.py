@@ -10,11 +10,11 @@ import pandas as pd
 import torch
 from scipy import ndimage
 
-from defectlib.config import CropBy
 from defectlib.data.mapped import defect_pixels
 from defectlib.data.sample import Sample, continued
 from defectlib.device import generator
 from defectlib.runtime import numpy_generator
+from defectlib.settings import CropBy
 
 #: Share of the crops that hold a pixel of a defect; the others fall anywhere.
 DEFECT_SHARE = 0.75

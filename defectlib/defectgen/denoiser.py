@@ -28,7 +28,7 @@ from diffusers import ConfigMixin, ModelMixin, UNet2DModel
 from diffusers.configuration_utils import register_to_config
 from torch.nn import functional
 
-from defectlib.config import LargeNet, SmallNet
+from defectlib.settings import LargeNet, SmallNet
 
 #: Receptive field in pixels → (residual blocks per resolution, width multiplier of each resolution).
 #: A residual block has two 3×3 convolutions. The release's small net is the first row.

@@ -23,10 +23,10 @@ from diffusers.models.embeddings import get_timestep_embedding
 from torch import nn
 
 from defectlib import runtime
-from defectlib.config import Density, T
 from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.training import learning_rate_factor
 from defectlib.device import generator
+from defectlib.settings import Density, T
 from defectlib.store import write_atomically
 
 #: x_t of float64 (N,) and t to the prediction of x_0, (N,).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diffusers import DDPMScheduler
 
-from defectlib.config import T
+from defectlib.settings import T
 
 
 def schedule() -> DDPMScheduler:

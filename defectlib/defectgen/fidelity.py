@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from defectlib.config import CropBy, Data, EmbeddedData, Fidelity
 from defectlib.data.folder import read_dataset
 from defectlib.data.loading import load_eval, load_train
 from defectlib.data.sample import Sample, continued
@@ -27,6 +26,7 @@ from defectlib.defectgen.measures.wasserstein import patch_distance
 from defectlib.defectgen.measures.windows import nearest_windows
 from defectlib.errors import UserError
 from defectlib.runtime import numpy_generator
+from defectlib.settings import CropBy, Data, EmbeddedData, Fidelity
 from defectlib.store import write_atomically
 
 #: Every measure of :func:`compare` by its key: what it is called, and how it is read.

@@ -15,12 +15,12 @@ import numpy as np
 from diffusers.training_utils import EMAModel
 from PIL import Image
 
-from defectlib.config import DenoiserTraining, T
 from defectlib.data.encode import IMAGE_CHANNELS, decode
 from defectlib.defectgen.denoiser import Denoiser
 from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.pipeline import DefectGenPipeline
 from defectlib.device import generator
+from defectlib.settings import DenoiserTraining, T
 from defectlib.store import write_atomically
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from defectlib import runtime
-from defectlib.config import RivalSynthesis, Synthesis
 from defectlib.data.describe import describe
 from defectlib.data.folder import write_dataset
 from defectlib.data.loading import load_train
 from defectlib.data.sample import Sample
+from defectlib.settings import RivalSynthesis, Synthesis
 from defectlib.store import UNFINISHED, provenance, read_sealed, write_sealed
 
 #: The pairs of those numbers: images uint8 (N, H, W, 3) and masks uint8 (N, H, W).

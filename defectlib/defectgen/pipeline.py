@@ -10,10 +10,10 @@ from diffusers import DDPMScheduler, DiffusionPipeline, DPMSolverMultistepSchedu
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 
-from defectlib.config import Sampler
 from defectlib.defectgen.denoiser import Denoiser
 from defectlib.defectgen.timesteps import two_stage_timesteps
 from defectlib.errors import UserError, unknown
+from defectlib.settings import Sampler
 
 
 @dataclass

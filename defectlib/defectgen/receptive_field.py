@@ -18,13 +18,13 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
-from defectlib.config import RECEPTIVE_FIELDS, ReceptiveField, SmallNet, T
 from defectlib.data.encode import encode, stack
 from defectlib.data.loading import load_train
 from defectlib.defectgen.denoiser import Denoiser, build_denoiser
 from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.training import load_denoiser
 from defectlib.device import configure, generator
+from defectlib.settings import RECEPTIVE_FIELDS, ReceptiveField, SmallNet, T
 from defectlib.store import write_atomically
 
 HELD = 0.95  # share of the gradient that the effective field holds

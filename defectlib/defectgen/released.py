@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from defectlib.config import ReleasedSynthesis, T
 from defectlib.defectgen.denoiser import Denoiser
 from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.pipeline import DefectGenPipeline
 from defectlib.defectgen.synthesis import assemble, write_pairs
 from defectlib.defectgen.timesteps import two_stage_timesteps
+from defectlib.settings import ReleasedSynthesis, T
 
 
 def run(settings: ReleasedSynthesis, inputs: Mapping[str, Path], out: Path) -> None:

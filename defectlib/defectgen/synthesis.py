@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from defectlib.config import Synthesis
 from defectlib.data.encode import decode
 from defectlib.data.loading import load_train
 from defectlib.defectgen.diffusion import schedule
@@ -15,6 +14,7 @@ from defectlib.defectgen.pairs import write_drawn
 from defectlib.defectgen.pipeline import DefectGenPipeline
 from defectlib.defectgen.training import load_denoiser
 from defectlib.device import autocast, configure, generator
+from defectlib.settings import Synthesis
 
 
 def run(settings: Synthesis, inputs: Mapping[str, Path], out: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from defectlib.config import T
 from defectlib.errors import UserError
+from defectlib.settings import T
 
 
 def two_stage_timesteps(switch_step: int, num_inference_steps: int) -> tuple[list[int], list[int]]:

@@ -11,7 +11,6 @@ import torch
 
 from defectlib import runtime
 from defectlib.clock import accelerator, clocked, threads
-from defectlib.config import Sampler, SamplerTiming, Synthesis
 from defectlib.data.folder import write_dataset
 from defectlib.data.loading import load_train
 from defectlib.data.sample import Sample
@@ -19,6 +18,7 @@ from defectlib.defectgen.pipeline import DefectGenPipeline
 from defectlib.defectgen.synthesis import assemble, sample_pairs
 from defectlib.defectgen.timesteps import two_stage_timesteps
 from defectlib.device import autocast, generator
+from defectlib.settings import Sampler, SamplerTiming, Synthesis
 from defectlib.store import write_atomically
 
 _BARE_CALLS = 10  # of each net in each round

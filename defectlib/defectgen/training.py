@@ -20,7 +20,6 @@ from torch import nn
 
 from defectlib import runtime
 from defectlib.checkpoint import read_checkpoint, write_checkpoint
-from defectlib.config import DenoiserTraining, T
 from defectlib.data.encode import IMAGE_CHANNELS, channels, encode, stack
 from defectlib.data.loading import load_one_or_all
 from defectlib.data.sample import Sample
@@ -30,6 +29,7 @@ from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.journal import NOTHING, Journal, keep
 from defectlib.defectgen.team import Team, launched_team, run_together
 from defectlib.device import autocast, compiled, configure, generator, upload
+from defectlib.settings import DenoiserTraining, T
 from defectlib.store import UNFINISHED, write_atomically
 from defectlib.training import check_losses
 from defectlib.weights import check_finite, check_trained, readable

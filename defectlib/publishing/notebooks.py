@@ -13,9 +13,9 @@ import nbformat
 from nbformat import NotebookNode
 
 from defectlib import runtime
-from defectlib.config import NotebookRun, Stage
 from defectlib.errors import UserError, one_line, shown
 from defectlib.reading import read_text
+from defectlib.settings import NotebookRun, Stage
 from defectlib.store import write_atomically
 
 #: Where, in a notebook's metadata, the runner leaves how it was executed.
@@ -93,8 +93,9 @@ def run_of(name: str, parameters: Mapping[str, Any], reads: Iterable[Stage]) -> 
 
 @cache
 def source_digest() -> str:
-    """SHA-256 over the package, the claims and the reference results: what notebooks depend on."""
-    files = [*runtime.PACKAGE_ROOT.rglob("*.py"), *runtime.PACKAGE_ROOT.glob("report/*.json")]
+    """SHA-256 over both packages, the claims and the reference results: what notebooks depend on."""
+    files = [path for package in ("defectlib", "defectclick") for path in (runtime.REPOSITORY / package).rglob("*.py")]
+    files += runtime.PACKAGE_ROOT.glob("plots/*.json")
     book = runtime.REPOSITORY / "book"
     return digest_of([*files, book / "claims.yaml", *(book / "reference").rglob("*.json")])
 

@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 
 from defectlib import runtime
 
-#: Where tables stand as CSV, in the metadata of an output (``defectlib.report.tables.CSV``).
+#: Where tables stand as CSV, in the metadata of an output (``defectlib.plots.tables.CSV``).
 CSV = "text/csv"
 _LABEL = re.compile(r"[a-z][a-z0-9-]*")  # what a label may be that becomes a file's name
 _TABLE = re.compile(r"^`{3,}\{(?:table|list-table)\}.*\n:name: (\S+)$", re.MULTILINE)

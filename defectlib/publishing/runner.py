@@ -21,9 +21,9 @@ from papermill.engines import NBClientEngine, NotebookExecutionManager, papermil
 from papermill.exceptions import PapermillExecutionError
 
 from defectlib import runtime
-from defectlib.config import NotebookRun
 from defectlib.errors import UserError
 from defectlib.publishing import PublishingError, notebooks, parameters
+from defectlib.settings import NotebookRun
 from defectlib.store import write_atomically
 
 ENGINE = "defectlib"

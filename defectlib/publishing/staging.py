@@ -21,9 +21,9 @@ import yaml
 from nbformat import NotebookNode
 
 from defectlib import runtime
-from defectlib.config import ClickerTraining, Data, Stage
 from defectlib.errors import UserError
 from defectlib.publishing import PublishingError, notebooks, pictures, repository, results
+from defectlib.settings import ClickerTraining, Data, Stage
 
 #: From a notebook's name without suffix and its parameters to the stages it reads.
 Plan = Callable[[str, Mapping[str, Any]], Iterable[Stage]]

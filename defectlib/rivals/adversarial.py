@@ -10,9 +10,9 @@ from torch import nn
 
 from defectlib import runtime
 from defectlib.checkpoint import read_checkpoint, write_checkpoint
-from defectlib.config import RivalTraining
 from defectlib.device import autocast, generator
 from defectlib.errors import UserError
+from defectlib.settings import RivalTraining
 from defectlib.training import check_losses
 
 LOG_EVERY = 10  # steps between two points of the loss curve

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from defectlib.config import RivalTraining
 from defectlib.device import configure, generator
 from defectlib.errors import UserError
 from defectlib.rivals.adversarial import descend, initialise, optimise, reason, seen
+from defectlib.settings import RivalTraining
 
 BLOCKS = 4  # residual blocks of a generator
 HALVINGS = 2  # layers of a generator that halve the sides, and as many that double them

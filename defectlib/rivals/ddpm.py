@@ -5,8 +5,8 @@ It is Defect-Gen's large net alone, u = 0, so it needs no code of its own.
 
 from __future__ import annotations
 
-from defectlib.config import Synthesis
 from defectlib.rivals.sindiffusion import Row, diffusion_rows
+from defectlib.settings import Synthesis
 
 
 def rows(settings: Synthesis) -> tuple[Row, ...]:

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from defectlib.config import RivalSynthesis
 from defectlib.data.encode import decode
 from defectlib.data.loading import load_train
 from defectlib.defectgen.pairs import write_drawn
 from defectlib.device import configure, generator
 from defectlib.rivals.training import good_pairs, load_rival, method
+from defectlib.settings import RivalSynthesis
 
 
 def run(settings: RivalSynthesis, inputs: Mapping[str, Path], out: Path) -> None:

@@ -2,17 +2,17 @@
 
 Its net is the family that Defect-Gen takes its small one from: a U-Net with no attention and no middle block. So it
 needs no code of its own here. It is a small denoiser that is trained on a single image
-(:attr:`defectlib.config.DenoiserTraining.image`) and samples alone.
+(:attr:`defectlib.settings.DenoiserTraining.image`) and samples alone.
 """
 
 from __future__ import annotations
 
 import torch
 
-from defectlib.config import DenoiserTraining, Synthesis, T
 from defectlib.defectgen.denoiser import LADDER, Denoiser
 from defectlib.defectgen.diffusion import schedule
 from defectlib.device import generator
+from defectlib.settings import DenoiserTraining, Synthesis, T
 
 T_RECONSTRUCTED = 500  # as much noise as image: how far a pair is noised, to see whether the net knows it
 

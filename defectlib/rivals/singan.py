@@ -18,9 +18,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from defectlib.config import RivalTraining
 from defectlib.device import configure, generator
 from defectlib.rivals.adversarial import descend, initialise, optimise, reason, seen
+from defectlib.settings import RivalTraining
 
 LAYERS = 5  # convolutions of 3 × 3 in a generator or critic: a receptive field of 11 pixels of its scale
 FACTOR = 3 / 4  # between the sides of two scales, about

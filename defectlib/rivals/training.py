@@ -14,11 +14,11 @@ from types import ModuleType
 import torch
 from torch import nn
 
-from defectlib.config import Data, RivalMethod, RivalTraining
 from defectlib.data.encode import encode, stack
 from defectlib.data.loading import load_good, load_train
 from defectlib.data.sample import Sample
 from defectlib.errors import UserError
+from defectlib.settings import Data, RivalMethod, RivalTraining
 from defectlib.store import UNFINISHED, write_atomically
 from defectlib.weights import read_weights, readable, save_weights
 

@@ -14,7 +14,6 @@ import torch
 from torch.nn import functional
 
 from defectlib import detection, metrics, runtime
-from defectlib.config import Evaluation
 from defectlib.data import loading
 from defectlib.data.published import native_masks
 from defectlib.data.sample import Sample
@@ -23,6 +22,7 @@ from defectlib.segmentation.augment import window
 from defectlib.segmentation.confusion import image_confusions
 from defectlib.segmentation.models import Segmenter, parameter_count
 from defectlib.segmentation.training import load
+from defectlib.settings import Evaluation
 from defectlib.store import write_atomically
 
 COUNTS = "counts.npy"

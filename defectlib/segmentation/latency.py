@@ -17,12 +17,12 @@ from torch import nn
 
 from defectlib import runtime
 from defectlib.clock import accelerator, clocked, counted, threads
-from defectlib.config import SegmenterTiming
 from defectlib.data.loading import load_train
 from defectlib.device import configure
 from defectlib.errors import UserError
 from defectlib.segmentation import export, optimise
 from defectlib.segmentation.models import Segmenter, build
+from defectlib.settings import SegmenterTiming
 from defectlib.store import write_atomically
 
 LATENCY = "latency.json"

@@ -16,7 +16,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from defectlib.config import MODEL_NAMES, PRETRAINABLE, known_model
 from defectlib.errors import UserError
 from defectlib.segmentation.bisenet import BiSeNetV2
 from defectlib.segmentation.hrnet import HRNet
@@ -24,6 +23,7 @@ from defectlib.segmentation.mask2former import Mask2Former, Queries
 from defectlib.segmentation.mask_transformer import ViTSegmenter
 from defectlib.segmentation.pspnet import PSPNet
 from defectlib.segmentation.unet import UNet
+from defectlib.settings import MODEL_NAMES, PRETRAINABLE, known_model
 
 STRIDE = 32
 """The encoders halve their input up to five times; sides are padded to a multiple of this, in pixels."""

@@ -18,7 +18,6 @@ from torch import nn
 from torch.nn import functional
 
 from defectlib import metrics, runtime
-from defectlib.config import OracleTraining
 from defectlib.data import procedural
 from defectlib.data.encode import stack, to_unit
 from defectlib.data.sample import Sample
@@ -27,6 +26,7 @@ from defectlib.errors import unknown
 from defectlib.segmentation.evaluation import predict, summarise
 from defectlib.segmentation.models import parameter_count
 from defectlib.segmentation.unet import UNet
+from defectlib.settings import OracleTraining
 from defectlib.store import UNFINISHED, write_atomically
 from defectlib.training import make_steps
 from defectlib.weights import load_weights, readable, save_weights

@@ -21,7 +21,6 @@ from typing import Any
 import torch
 
 from defectlib import runtime
-from defectlib.config import SegmenterTraining, Synthesis
 from defectlib.data import folder, loading
 from defectlib.data.mapped import defect_pixels
 from defectlib.data.pixels import MAX_CLASSES
@@ -32,6 +31,7 @@ from defectlib.reading import read_json
 from defectlib.segmentation.augment import augment, check_one_size
 from defectlib.segmentation.losses import class_weights, criterion
 from defectlib.segmentation.models import Segmenter, build, parameter_count, spec
+from defectlib.settings import SegmenterTraining, Synthesis
 from defectlib.store import UNFINISHED, write_atomically
 from defectlib.training import LOSS_POINTS, make_steps
 from defectlib.weights import load_weights, readable, save_weights

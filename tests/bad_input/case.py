@@ -20,8 +20,8 @@ from pathlib import Path
 import typer
 from huggingface_hub import constants
 
+from defectclick import serving
 from defectlib import cli, cli_book
-from defectlib.click import serving
 from defectlib.runtime import REPOSITORY
 
 #: Makes the bad thing in a folder and says the command line that meets it.

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from defectlib.click.classical import FloodFill
-from defectlib.click.labelling import Labelling
-from defectlib.config import ClickerTraining
+from defectclick.classical import FloodFill
+from defectclick.labelling import Labelling
 from defectlib.profiles import load_profile
+from defectlib.settings import ClickerTraining
 from defectlib.store import SHIPPED, digests, read_provenance, settings_of, write_provenance
 from tests.bad_input.case import bad
 from tests.bad_input.options import HUGE, typed

@@ -19,8 +19,8 @@ from openpyxl import Workbook
 from PIL import Image
 from safetensors.torch import save
 
-from defectlib.click.classical import FloodFill
-from defectlib.click.records import read_record
+from defectclick.classical import FloodFill
+from defectclick.records import read_record
 from defectlib.data import folder
 from defectlib.data.pixels import read_binary, read_image, read_mask
 from defectlib.data.sources.captions import COLUMNS, read_captions
@@ -28,9 +28,9 @@ from defectlib.data.sources.dagm import _read_list
 from defectlib.data.sources.vision import Vision
 from defectlib.data.split import Split
 from defectlib.errors import UserError, one_line
+from defectlib.plots import tables
 from defectlib.profiles import load_profile
 from defectlib.publishing import notebooks, parameters
-from defectlib.report import tables
 from defectlib.segmentation import training
 from defectlib.segmentation.models import build
 from defectlib.store import PROVENANCE, SEAL, Store, read_settings

@@ -16,8 +16,8 @@ import nbformat
 import numpy as np
 from PIL import Image
 
-from defectlib.config import DenoiserTraining, EmbeddedData, SmallNet
 from defectlib.runtime import REPOSITORY
+from defectlib.settings import DenoiserTraining, EmbeddedData, SmallNet
 from tests.data.miniatures import write_folder
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -13,7 +13,7 @@ import torch
 from benchmarks import __main__ as runner
 from benchmarks import baselines, harness
 from benchmarks.harness import Finding, Floor, by_turns, geometric_mean, roofline, spread
-from defectlib.report import measured, tables
+from defectlib.plots import measured, tables
 
 
 @pytest.fixture

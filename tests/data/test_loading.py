@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from defectlib import config
+from defectlib import settings
 from defectlib.data import loading, procedural, verify
 from defectlib.data.split import Split
 from tests.data.miniatures import CLASSES, PRESENT, labels, message, picture, write_folder
@@ -18,7 +18,7 @@ from tests.data.miniatures import CLASSES, PRESENT, labels, message, picture, wr
 
 @pytest.mark.parametrize("product", procedural.PRODUCTS)
 def test_embedded_data_are_shots_of_each_type_and_held_out_images(product):
-    data = config.EmbeddedData(product=product, size=32, shots=2, eval_count=3)
+    data = settings.EmbeddedData(product=product, size=32, shots=2, eval_count=3)
     dataset = loading.load(data)
     classes = procedural.PRODUCTS[product].classes
     assert (dataset.product, dataset.classes) == (product, classes)
@@ -33,7 +33,7 @@ def test_embedded_data_are_shots_of_each_type_and_held_out_images(product):
 
 
 def test_embedded_data_follow_from_the_settings():
-    data = config.EmbeddedData(product="washer", size=32, shots=1, eval_count=2, seed=5)
+    data = settings.EmbeddedData(product="washer", size=32, shots=1, eval_count=2, seed=5)
     for number, sample in enumerate(loading.load_eval(data)):
         again = procedural.sample("washer", "eval", number, size=32, seed=5)
         assert np.array_equal(sample.image, again.image)
@@ -45,7 +45,7 @@ def test_embedded_data_follow_from_the_settings():
 
 @pytest.mark.parametrize("load", [loading.load, loading.load_train, loading.load_eval])
 def test_an_unknown_product_is_corrected(load):
-    told = message(load, config.EmbeddedData(product="softgell"))
+    told = message(load, settings.EmbeddedData(product="softgell"))
     assert told.startswith("unknown product 'softgell': did you mean 'softgel'? known are ")
 
 

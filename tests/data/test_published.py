@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from defectlib import config
+from defectlib import settings
 from defectlib.data import folder, published
 from defectlib.data.convert import convert
 from defectlib.data.loading import load, load_eval, load_train
@@ -19,8 +19,8 @@ from defectlib.data.published import native_masks, read_published, resize_mask
 from defectlib.data.sources.manifest import read_manifest
 from defectlib.data.sources.source import open_source
 from defectlib.data.split import Split
+from defectlib.experiments import plans
 from defectlib.profiles import load_profile
-from defectlib.studies import plans
 from tests.data.miniatures import message
 from tests.data.sources.miniature import photograph
 from tests.test_cli import run
@@ -66,7 +66,7 @@ def test_a_plan_needs_no_data(monkeypatch, tmp_path):
     monkeypatch.setenv("DEFECTLIB_DATA", str(tmp_path / "nowhere"))
     stages = plans.plan("04_switch_step", {"profile": "smoke", "product": "mvtec_ad/hazelnut"})
     data = stages[0].inputs()["synthetic"].large.data
-    assert data == config.PublishedData(
+    assert data == settings.PublishedData(
         dataset="mvtec_ad", product="hazelnut", classes=("crack", "cut", "hole", "print"), size=32, shots=1
     )
     assert "no such folder" in message(load, data)
@@ -233,4 +233,4 @@ def test_the_command_line_trains_on_it(home, monkeypatch, capsys):
 def test_only_published_data_are_squashed():
     segmenter = load_profile("smoke").evaluation(load_profile("smoke").data("softgel"), "UNet").segmenter
     said = "setting 'native' is for published datasets: no others are squashed"
-    assert message(config.Evaluation, segmenter=segmenter, native=True) == said
+    assert message(settings.Evaluation, segmenter=segmenter, native=True) == said

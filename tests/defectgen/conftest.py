@@ -2,9 +2,9 @@
 
 import pytest
 
-from defectlib.config import DenoiserTraining, EmbeddedData, LargeNet, SmallNet, Synthesis
 from defectlib.data.loading import load_train
 from defectlib.defectgen import synthesis, training
+from defectlib.settings import DenoiserTraining, EmbeddedData, LargeNet, SmallNet, Synthesis
 from defectlib.store import Store
 
 DATA = EmbeddedData(product="softgel", size=32, shots=1, eval_count=2)

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from defectlib.config import LargeNet, SmallNet
 from defectlib.defectgen.denoiser import LADDER, build_denoiser
 from defectlib.defectgen.receptive_field import theoretical_field
 from defectlib.errors import UserError
+from defectlib.settings import LargeNet, SmallNet
 
 CHANNELS = 6
 

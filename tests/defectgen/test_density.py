@@ -11,11 +11,11 @@ import torch
 from diffusers import DDIMScheduler
 from scipy.stats import norm
 
-from defectlib.config import Density
 from defectlib.defectgen import density
 from defectlib.defectgen.density import TRUTH, Mixture, Pushed, fit, mass_near, measure, points, push_forward, reverse
 from defectlib.defectgen.diffusion import schedule
 from defectlib.device import generator
+from defectlib.settings import Density
 
 
 def double(*values: float) -> torch.Tensor:

@@ -8,7 +8,6 @@ import json
 import numpy as np
 import pytest
 
-from defectlib.config import EmbeddedData, Fidelity
 from defectlib.data import procedural
 from defectlib.data.folder import read_dataset
 from defectlib.data.loading import load_eval, load_train
@@ -16,8 +15,9 @@ from defectlib.data.sample import Sample
 from defectlib.defectgen import fidelity
 from defectlib.defectgen.fidelity import MEASURES, compare, explained, measure, measure_crops, points, table
 from defectlib.errors import UserError
-from defectlib.report import charts
+from defectlib.plots import charts
 from defectlib.runtime import numpy_generator
+from defectlib.settings import EmbeddedData, Fidelity
 from tests.defectgen.conftest import SYNTHETIC
 
 DATA = EmbeddedData(product="softgel", size=32, shots=2, eval_count=7)

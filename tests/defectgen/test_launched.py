@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from defectlib.config import DenoiserTraining, Stage
 from defectlib.defectgen import training
 from defectlib.engine import RUNNERS
 from defectlib.runtime import REPOSITORY
+from defectlib.settings import DenoiserTraining, Stage
 from defectlib.store import Store
 from tests.defectgen.conftest import SMALL
 from tests.defectgen.test_training import SAME, distance

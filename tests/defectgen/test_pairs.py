@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from defectlib.config import Synthesis
 from defectlib.data.folder import read_dataset
 from defectlib.defectgen.pairs import write_drawn
 from defectlib.profiles import load_profile
+from defectlib.settings import Synthesis
 from defectlib.store import UNFINISHED
 
 SMOKE = load_profile("smoke")

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from defectlib.config import T
 from defectlib.defectgen import denoiser as denoiser_module
 from defectlib.defectgen.denoiser import build_denoiser
 from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.receptive_field import theoretical_field
 from defectlib.defectgen.training import learning_rate
 from defectlib.profiles import load_profile
+from defectlib.settings import T
 
 PROFILE = load_profile("gpu")
 DATA = PROFILE.data("softgel")

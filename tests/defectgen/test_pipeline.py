@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from defectlib.config import LargeNet, SmallNet
 from defectlib.defectgen.denoiser import build_denoiser
 from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.pipeline import DefectGenPipeline
 from defectlib.errors import UserError
+from defectlib.settings import LargeNet, SmallNet
 
 CHANNELS = 6
 

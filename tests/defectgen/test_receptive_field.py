@@ -10,10 +10,10 @@ import torch
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
-from defectlib.config import RECEPTIVE_FIELDS, LargeNet, ReceptiveField, SmallNet
 from defectlib.defectgen import receptive_field as fields
 from defectlib.defectgen.denoiser import build_denoiser
 from defectlib.engine import RUNNERS
+from defectlib.settings import RECEPTIVE_FIELDS, LargeNet, ReceptiveField, SmallNet
 from tests.defectgen.conftest import LARGE, SMALL
 
 CHANNELS = 4

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from defectlib.config import LargeNet, ReleasedFidelity, ReleasedSynthesis, SmallNet
 from defectlib.data.folder import read_dataset
 from defectlib.data.verify import check
 from defectlib.defectgen import released, synthesis
@@ -16,6 +15,7 @@ from defectlib.defectgen.pipeline import DefectGenPipeline
 from defectlib.defectgen.released import ReleasedPipeline, released_timesteps, remaining_variety
 from defectlib.engine import RUNNERS
 from defectlib.errors import UserError
+from defectlib.settings import LargeNet, ReleasedFidelity, ReleasedSynthesis, SmallNet
 from defectlib.store import UNFINISHED, settings_of
 from tests.defectgen.conftest import SYNTHETIC
 

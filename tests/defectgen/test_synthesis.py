@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from defectlib.config import DenoiserTraining
 from defectlib.data.folder import read_dataset
 from defectlib.data.verify import check
 from defectlib.defectgen import synthesis, training
 from defectlib.errors import UserError
+from defectlib.settings import DenoiserTraining
 from defectlib.shipping import ship
 from defectlib.store import UNFINISHED, Store
 from tests.defectgen.conftest import LARGE, SMALL, SYNTHETIC

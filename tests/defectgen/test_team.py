@@ -5,12 +5,12 @@ import json
 import pytest
 import torch
 
-from defectlib.config import DenoiserTraining, parse
 from defectlib.defectgen import training
 from defectlib.defectgen.journal import LOG, SAMPLES
 from defectlib.defectgen.team import Team, check_processes
 from defectlib.engine import RUNNERS
 from defectlib.errors import UserError
+from defectlib.settings import DenoiserTraining, parse
 from defectlib.store import Store
 from tests.defectgen.conftest import DATA, SMALL
 from tests.defectgen.test_training import SAME, distance

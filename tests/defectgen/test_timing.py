@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from defectlib.clock import threads
-from defectlib.config import SamplerTiming
 from defectlib.data.folder import read_dataset
 from defectlib.defectgen import synthesis, timing
+from defectlib.settings import SamplerTiming
 from tests.defectgen.conftest import LARGE, SMALL, SYNTHETIC
 
 POINTS = (("ddpm", 40), ("ddim", 4), ("dpm++", 4))

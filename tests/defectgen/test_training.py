@@ -8,13 +8,13 @@ import torch
 from diffusers.training_utils import EMAModel
 
 from defectlib import checkpoint
-from defectlib.config import DenoiserTraining
 from defectlib.data import procedural
 from defectlib.data.encode import encode, stack
 from defectlib.defectgen import training
 from defectlib.defectgen.diffusion import T, schedule
 from defectlib.device import generator
 from defectlib.runtime import child_seed, progress
+from defectlib.settings import DenoiserTraining
 from tests.defectgen.conftest import LARGE, SMALL
 
 

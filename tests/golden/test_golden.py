@@ -61,7 +61,7 @@ def oracle_counts(product: str) -> np.ndarray:
 
 def verdicts() -> dict[str, list]:
     """Claim → verdict on the reference results, and the numbers in what is said of it."""
-    from defectlib.studies import claims, plans
+    from defectlib.experiments import claims, plans
 
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, DEFECTLIB_STORE=folder):
         rows = claims.judge(plans.scoreboard().chapters)

@@ -16,7 +16,7 @@ RECORD = {
     "finished": "2024-09-30T12:00:00Z",
 }
 FIGURE = {"mystnb": {"figure": {"name": "fig-x", "caption": "A caption."}}}
-TABLE = "import pandas as pd\nfrom defectlib.report import tables\n"
+TABLE = "import pandas as pd\nfrom defectlib.plots import tables\n"
 TABLE += "frame = pd.DataFrame({'size (px)': [1 / 3, None]}, index=pd.Index(['a', 'b, c'], name='row'))\n"
 TABLE += "tables.plain(frame, 'tab-x', 'Some numbers')"
 

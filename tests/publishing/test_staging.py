@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from defectlib.config import ClickerTraining, DenoiserTraining, EmbeddedData, SmallNet, Synthesis
 from defectlib.data.sources.manifest import published_data
 from defectlib.errors import UserError
+from defectlib.experiments import plans
 from defectlib.publishing import PublishingError, notebooks, repository, staging
 from defectlib.publishing.runner import run_notebook
 from defectlib.runtime import REPOSITORY
-from defectlib.studies import plans
+from defectlib.settings import ClickerTraining, DenoiserTraining, EmbeddedData, SmallNet, Synthesis
 
 RECORD = {
     "notebook": "05_page.ipynb",

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from defectlib.checkpoint import FILE
-from defectlib.config import EmbeddedData, FolderData, RivalTraining
 from defectlib.data import procedural
 from defectlib.data.encode import decode, encode, stack
 from defectlib.data.loading import load_train
@@ -16,6 +15,7 @@ from defectlib.defectgen.receptive_field import chain_field
 from defectlib.device import generator
 from defectlib.errors import UserError
 from defectlib.rivals import cyclegan
+from defectlib.settings import EmbeddedData, FolderData, RivalTraining
 
 DATA = EmbeddedData(product="softgel", size=32, shots=1)
 SETTINGS = RivalTraining(data=DATA, method="CycleGAN", steps=6, batch=2, channels=4, lr=1e-3, checkpoint_every=2)

@@ -8,11 +8,11 @@ import pytest
 from safetensors import safe_open
 
 from defectlib.checkpoint import FILE
-from defectlib.config import RivalTraining
+from defectlib.experiments.rivals import RIVALS, Rivals
 from defectlib.profiles import load_profile
 from defectlib.rivals.training import method, trained_on
+from defectlib.settings import RivalTraining
 from defectlib.store import SHIPPED, Store, read_provenance, settings_of
-from defectlib.studies.rivals import RIVALS, Rivals
 
 PRODUCTS = ("softgel",)
 NETS = sorted((SHIPPED / "rival").iterdir())

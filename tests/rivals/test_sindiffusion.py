@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from defectlib.config import EmbeddedData, LargeNet, SmallNet
 from defectlib.data.encode import encode, stack
 from defectlib.data.loading import load_train
 from defectlib.defectgen.diffusion import schedule
@@ -14,6 +13,7 @@ from defectlib.device import generator
 from defectlib.engine import RUNNERS
 from defectlib.profiles import load_profile
 from defectlib.rivals import ddpm, sindiffusion
+from defectlib.settings import EmbeddedData, LargeNet, SmallNet
 from defectlib.store import Store
 
 DATA = EmbeddedData(product="softgel", size=32, shots=1, eval_count=3)

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from defectlib.checkpoint import FILE
-from defectlib.config import EmbeddedData, RivalTraining
 from defectlib.data.encode import encode, stack
 from defectlib.data.loading import load_train
 from defectlib.defectgen.receptive_field import chain_field
 from defectlib.device import generator
 from defectlib.errors import UserError
 from defectlib.rivals import singan
+from defectlib.settings import EmbeddedData, RivalTraining
 
 DATA = EmbeddedData(product="softgel", size=32, shots=1)
 SETTINGS = RivalTraining(data=DATA, method="SinGAN", steps=3, channels=4, lr=1e-3, image=1, checkpoint_every=2)

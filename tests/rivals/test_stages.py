@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from defectlib.config import EmbeddedData, RivalSynthesis, RivalTraining
 from defectlib.data.folder import read_dataset
 from defectlib.data.loading import load_good, load_one_or_all, load_train
 from defectlib.data.verify import check
@@ -17,6 +16,7 @@ from defectlib.engine import RUNNERS
 from defectlib.errors import UserError
 from defectlib.rivals import sampling
 from defectlib.rivals.training import load_rival, method, trained_on
+from defectlib.settings import EmbeddedData, RivalSynthesis, RivalTraining
 from defectlib.shipping import ship
 from defectlib.store import UNFINISHED, Store
 from tests.interruption import cut_once

@@ -7,11 +7,11 @@ from torch import nn
 from torch.nn import functional
 
 from defectlib import detection, metrics
-from defectlib.config import EmbeddedData, Evaluation, SegmenterTraining
 from defectlib.data import loading
 from defectlib.data.sample import Sample
 from defectlib.segmentation import evaluation, training
 from defectlib.segmentation.models import Segmenter
+from defectlib.settings import EmbeddedData, Evaluation, SegmenterTraining
 from defectlib.store import Store
 
 

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from defectlib import clock
-from defectlib.config import EmbeddedData, SegmenterTiming
 from defectlib.errors import UserError
 from defectlib.segmentation import export, latency
 from defectlib.segmentation.models import Segmenter, build, parameter_count
+from defectlib.settings import EmbeddedData, SegmenterTiming
 
 IMAGE = torch.randint(0, 256, (1, 3, 32, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 DATA = EmbeddedData(product="softgel", size=32, shots=1)

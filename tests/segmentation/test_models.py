@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from defectlib.config import MODEL_NAMES
 from defectlib.errors import UserError
 from defectlib.segmentation.losses import criterion
 from defectlib.segmentation.models import MEAN, MODELS, STD, build, parameter_count, spec
+from defectlib.settings import MODEL_NAMES
 
 
 def pixels(*shape, seed=0):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from defectlib.config import EmbeddedData, OracleTraining
 from defectlib.data import procedural
 from defectlib.data.encode import stack
 from defectlib.data.loading import load_eval, load_train
@@ -16,6 +15,7 @@ from defectlib.errors import UserError
 from defectlib.runtime import numpy_generator
 from defectlib.segmentation import oracle
 from defectlib.segmentation.evaluation import predict
+from defectlib.settings import EmbeddedData, OracleTraining
 from defectlib.shipping import ship
 from defectlib.store import Store
 

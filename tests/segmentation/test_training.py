@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from defectlib.config import EmbeddedData, SegmenterTraining
 from defectlib.data import folder, loading
 from defectlib.data.sample import Sample
 from defectlib.errors import UserError
 from defectlib.segmentation import training
 from defectlib.segmentation.evaluation import predict
 from defectlib.segmentation.models import MODELS
+from defectlib.settings import EmbeddedData, SegmenterTraining
 
 CLASSES = ("bright", "dark")
 DATA = EmbeddedData(product="softgel", size=32, shots=1, eval_count=4)

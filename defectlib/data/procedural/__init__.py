@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from defectlib.config import EmbeddedData
 from defectlib.data.procedural.brushed_plate import BRUSHED_PLATE
 from defectlib.data.procedural.captions import caption
 from defectlib.data.procedural.rendering import Canvas
@@ -17,6 +16,7 @@ from defectlib.data.procedural.softgel import SOFTGEL
 from defectlib.data.procedural.twill import TWILL
 from defectlib.data.procedural.washer import WASHER
 from defectlib.data.sample import Sample
+from defectlib.settings import EmbeddedData
 
 __all__ = [
     "PRODUCTS",

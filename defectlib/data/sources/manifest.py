@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from defectlib.config import PublishedData, parse
 from defectlib.errors import unknown
 from defectlib.runtime import data_home
+from defectlib.settings import PublishedData, parse
 
 _FOLDER = Path(__file__).with_name("manifests")
 

@@ -9,7 +9,7 @@ from defectlib.data.sources.aebad import CONDITIONS, AeBAD
 from defectlib.data.sources.manifest import read_manifest
 from defectlib.data.sources.source import GOOD, open_source, rows
 from defectlib.errors import UserError, UserErrors
-from defectlib.report import paper
+from defectlib.plots import paper
 from tests.data.sources import miniature
 from tests.data.sources.mini_aebad import is_mask, write_aebad
 

@@ -12,7 +12,7 @@ from defectlib.data.sources.aitex import AITEX, CODES, FOLDERS, label_of
 from defectlib.data.sources.manifest import read_manifest
 from defectlib.data.sources.source import GOOD, rows
 from defectlib.errors import UserError
-from defectlib.report.paper import table1
+from defectlib.plots.paper import table1
 from tests.data.sources.mini_aitex import paint, write_aitex
 from tests.data.sources.miniature import listed, photograph, white_box
 

@@ -16,7 +16,7 @@ from defectlib.data.listing import IMAGE_SUFFIXES, key_fault
 from defectlib.data.sources.manifest import names, read_manifest
 from defectlib.data.sources.source import GOOD, SYNTHETIC, UNLABELLED, Row, open_source
 from defectlib.errors import UserError
-from defectlib.report import paper
+from defectlib.plots import paper
 from tests.data.miniatures import message
 
 #: Those whose masks are image files; VISION draws its masks from polygons, and the glossary of Cotton has none.

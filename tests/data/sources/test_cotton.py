@@ -10,7 +10,7 @@ from defectlib.data.sources.cotton import CottonFabric, term_of
 from defectlib.data.sources.manifest import read_manifest
 from defectlib.data.sources.source import UNLABELLED, rows
 from defectlib.errors import UserError
-from defectlib.report.paper import table1
+from defectlib.plots.paper import table1
 from tests.data.sources.mini_cotton import write_cotton
 from tests.data.sources.miniature import listed
 

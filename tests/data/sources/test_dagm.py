@@ -11,7 +11,7 @@ from defectlib.data.sources.dagm import DAGM2007
 from defectlib.data.sources.manifest import read_manifest
 from defectlib.data.sources.source import GOOD, rows
 from defectlib.errors import UserError
-from defectlib.report.paper import table1
+from defectlib.plots.paper import table1
 from tests.data.sources.mini_dagm import paint, write_dagm, write_list
 from tests.data.sources.miniature import listed, photograph
 

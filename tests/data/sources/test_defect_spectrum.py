@@ -12,7 +12,7 @@ from defectlib.data.sources.defect_spectrum import SUBSETS, SYNTHETIC, DefectSpe
 from defectlib.data.sources.manifest import read_manifest
 from defectlib.data.sources.source import GOOD, rows
 from defectlib.errors import UserError, UserErrors
-from defectlib.report import paper
+from defectlib.plots import paper
 from tests.data.sources import miniature
 from tests.data.sources.mini_defect_spectrum import (
     CAPTIONED,

@@ -11,7 +11,7 @@ from defectlib.data.sources.kolektor import KolektorSDD2, divide
 from defectlib.data.sources.manifest import read_manifest
 from defectlib.data.sources.source import open_source, rows
 from defectlib.errors import UserError, UserErrors
-from defectlib.report import paper
+from defectlib.plots import paper
 from tests.data.sources import miniature
 from tests.data.sources.mini_kolektor import DEFECTIVE, is_mask, write_kolektor
 

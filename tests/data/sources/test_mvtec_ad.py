@@ -11,7 +11,7 @@ from defectlib.data.sources.manifest import read_manifest
 from defectlib.data.sources.mvtec_ad import MVTecAD
 from defectlib.data.sources.source import GOOD, open_source, rows
 from defectlib.errors import UserError, UserErrors
-from defectlib.report import paper
+from defectlib.plots import paper
 from tests.data.sources import miniature
 from tests.data.sources.mini_mvtec_ad import is_mask, write_mvtec_ad
 

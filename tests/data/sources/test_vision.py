@@ -15,7 +15,7 @@ from defectlib.data.sources.manifest import read_manifest
 from defectlib.data.sources.source import UNLABELLED, rows
 from defectlib.data.sources.vision import Picture, Vision, render
 from defectlib.errors import UserError, UserErrors
-from defectlib.report.paper import table1
+from defectlib.plots.paper import table1
 from tests.data.sources.mini_vision import HEIGHT, PAGE, WIDTH, box, coco, write_page, write_vision
 from tests.data.sources.miniature import listed, photograph
 

@@ -1,0 +1,357 @@
+"""One image being labelled: defects made of clicks and brush strokes, an index mask, and a way back over every edit.
+
+A defect has a class, clicks of its own and a layer, so that several defects of one class in one image do not disturb
+each other: a method of interactive segmentation sees one of them at a time. Where layers overlap, the mask shows what
+was marked last. What the brush has set, clicks leave alone. An edit costs what the boxes of the defects that it touches
+cost, whatever the size of the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from defectclick.clicks import Click, Clicker
+from defectclick.edits import Defect, Edit, stroke_mask
+from defectclick.layers import EMPTY, Box, Layer, bounds, overlap, union, within
+from defectlib.errors import UserError
+
+Patches = list[tuple[Layer, Box, np.ndarray]]  # layers, where they differ, and what is not there now
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What of a session is no array of pixels."""
+
+    defects: tuple[Defect, ...] = ()
+    current: int | None = None  # number of the defect that the next click belongs to; None: of one that it begins
+
+
+@dataclass
+class _Step:
+    """An edit that was made, with what takes it back: patches as they are not at present."""
+
+    edit: Edit
+    other: _Standing
+    patches: Patches
+
+
+class Session:
+    """The state of one image.
+
+    Args:
+        image: uint8 (H, W, 3).
+        defect_types: Number K of classes.
+        clicker: Turns the clicks of one defect into its mask.
+
+    Attributes:
+        index: uint8 (H, W), the mask: 0 is background, k is class k. Read it, do not write it.
+        pixels: int (256,), how many pixels of the mask have each value.
+        changed: Box of the mask that holds all that the latest edit, undone or not, has changed.
+        class_id: Class of what the next click or stroke begins, from 1.
+    """
+
+    def __init__(self, image: np.ndarray, defect_types: int, clicker: Clicker) -> None:
+        self.image, self.defect_types, self.clicker = image, defect_types, clicker
+        self.index = np.zeros(image.shape[:2], np.uint8)
+        self.pixels = np.bincount([0], [self.index.size], minlength=256).astype(int)
+        self.changed = EMPTY
+        self.class_id = 1
+        self._standing = _Standing()
+        # Of each defect and pixel the number of the edit that marked it last, 0 where it is not marked.
+        self._layers: list[Layer] = []
+        self._brushed = _empty(bool)
+        self._begun: tuple[Edit, ...] = ()  # edits before those that can be taken back
+        self._done: list[_Step] = []
+        self._undone: list[_Step] = []
+
+    # What is there ----------------------------------------------------------------------------------------------------
+
+    @property
+    def defects(self) -> tuple[Defect, ...]:
+        """All that were begun, in that order; some may have no pixel left."""
+        return self._standing.defects
+
+    @property
+    def current(self) -> int | None:
+        """Number of the defect that the next click belongs to; None where it begins one."""
+        return self._standing.current
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """Everything done to the mask and not taken back."""
+        return (*self._begun, *(step.edit for step in self._done))
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is an edit to take back."""
+        return bool(self._done)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is an edit to make again."""
+        return bool(self._undone)
+
+    # Choosing ---------------------------------------------------------------------------------------------------------
+
+    def choose(self, class_id: int) -> None:
+        """Go on with the latest defect of a class; where there is none, the next click begins it."""
+        if not 1 <= class_id <= self.defect_types:
+            raise ValueError(f"class {class_id} is not one of 1..{self.defect_types}")
+        numbers = [number for number, defect in enumerate(self.defects) if defect.class_id == class_id]
+        self.class_id = class_id
+        self._standing = _Standing(self.defects, numbers[-1] if numbers else None)
+
+    def begin(self, class_id: int) -> None:
+        """Let the next click or stroke begin a new defect of a class."""
+        self.choose(class_id)
+        self._standing = _Standing(self.defects)
+
+    # Editing ----------------------------------------------------------------------------------------------------------
+
+    def click(self, row: int, column: int, positive: bool = True, seconds: float = 0.0) -> None:
+        """A click on the current defect, or a negative one on what a mask took for a defect.
+
+        A negative click belongs to the defect that is seen under it, if there is one.
+
+        Raises:
+            UserError: It is negative, and there is nothing yet to take away from.
+            ValueError: It lies outside the image, or the method gave no mask of the image's size.
+        """
+        if not (0 <= row < self.index.shape[0] and 0 <= column < self.index.shape[1]):
+            raise ValueError(f"a click at ({row}, {column}) lies outside the image, {self.index.shape}")
+        shown = None if positive else self._shown_at(row, column)
+        number = self.current if shown is None else shown
+        if number is None and not positive:
+            raise UserError("There is no mask here to take away from: click on the defect first")
+        class_id = self.class_id if number is None else self.defects[number].class_id
+        number = len(self.defects) if number is None else number
+        self._do(Edit("click", class_id, number, ((row, column),), positive, seconds=seconds))
+
+    def brush(
+        self, points: Iterable[tuple[float, float]], radius: float, erase: bool = False, seconds: float = 0.0
+    ) -> None:
+        """A stroke that marks the current defect, or takes away whatever is under it.
+
+        Args:
+            points: (row, column) along the stroke.
+            radius: Pixels whose middle is that near are set; the pixel that holds a point always is.
+            erase: Nothing is a defect here.
+            seconds: Since the image was shown.
+
+        Raises:
+            ValueError: A number is not finite, the radius is negative or there is no point.
+        """
+        line = tuple((float(row), float(column)) for row, column in points)
+        if erase:
+            self._do(Edit("erase", points=line, radius=radius, seconds=seconds))
+            return
+        number = len(self.defects) if self.current is None else self.current
+        class_id = self.class_id if self.current is None else self.defects[self.current].class_id
+        self._do(Edit("paint", class_id, number, line, radius=radius, seconds=seconds))
+
+    def clear(self, seconds: float = 0.0) -> None:
+        """Take all defects away."""
+        self._do(Edit("clear", seconds=seconds))
+
+    def apply(self, edit: Edit) -> None:
+        """Make an edit that was recorded, of this image or of another of its size.
+
+        Raises:
+            ValueError: It names a class or a defect that there cannot be, or lies outside the image.
+        """
+        if edit.kind in ("click", "paint"):
+            known = edit.defect < len(self.defects)
+            if not 0 <= edit.defect <= len(self.defects) or not 1 <= edit.class_id <= self.defect_types:
+                raise ValueError(f"defect {edit.defect} of class {edit.class_id} cannot be the next")
+            if known and self.defects[edit.defect].class_id != edit.class_id:
+                raise ValueError(f"defect {edit.defect} is not of class {edit.class_id}")
+        if edit.kind == "click":
+            row, column = edit.points[0]
+            if row % 1 or column % 1 or not (0 <= row < self.index.shape[0] and 0 <= column < self.index.shape[1]):
+                raise ValueError(f"a click at {edit.points[0]} is no pixel of the image, {self.index.shape}")
+        self._do(edit)
+
+    def undo(self) -> bool:
+        """Take the latest edit back, exactly; whether there was one."""
+        return self._turn(self._done, self._undone)
+
+    def redo(self) -> bool:
+        """Make the edit that was taken back last again, exactly; whether there was one."""
+        return self._turn(self._undone, self._done)
+
+    # Keeping ----------------------------------------------------------------------------------------------------------
+
+    def layers(self) -> list[Layer]:
+        """What :meth:`restore` needs beside edits and defects: bool, what the brush has set; uint16 of each defect."""
+        return [self._brushed, *self._layers[: len(self.defects)]]
+
+    def restore(self, edits: Sequence[Edit], defects: Sequence[Defect], layers: Sequence[Layer]) -> None:
+        """Go on from a state that was kept, where nothing was done yet; its edits cannot be taken back any more.
+
+        Raises:
+            ValueError: A defect has a class that there is not.
+        """
+        if any(not 1 <= defect.class_id <= self.defect_types for defect in defects):
+            raise ValueError("a defect has a class that there is not")
+        self._standing = _Standing(tuple(defects), len(defects) - 1 if defects else None)
+        self.class_id = defects[-1].class_id if defects else 1
+        self._brushed, *self._layers = layers
+        self._begun = tuple(edits)
+        for layer in self._layers:
+            self._compose(layer.box)
+
+    # Inside -----------------------------------------------------------------------------------------------------------
+
+    def _do(self, edit: Edit) -> None:
+        before = self._standing
+        acts = {"click": self._click, "paint": self._paint, "erase": self._erase, "clear": self._clear}
+        try:
+            patches = acts[edit.kind](edit)
+        except BaseException:
+            self._standing = before
+            raise
+        self._done.append(_Step(edit, before, patches))
+        self._undone.clear()
+        self._recompose(patches)
+
+    def _click(self, edit: Edit) -> Patches:
+        layer, brushed = self._layer_of(edit), self._brushed
+        row, column = (int(place) for place in edit.points[0])
+        defect = self.defects[edit.defect]
+        clicks = (*defect.clicks, Click(row, column, edit.positive))
+        previous = np.zeros(self.index.shape, bool)
+        previous[layer.box] = layer.values > 0
+        mask = self.clicker.segment(self.image, clicks, previous)
+        if mask.dtype != bool or mask.shape != self.index.shape:
+            raise ValueError(f"{self.clicker.name} gave a mask of {mask.dtype} {mask.shape}")
+        self._stand(edit.defect, Defect(edit.class_id, clicks))
+        # A click into what the brush has set, or into what hides this defect, is meant for just that patch.
+        patches = []
+        if brushed.at(row, column):
+            patch = _patch_at(brushed.values, brushed.box, row, column)
+            patches = _changed(brushed, brushed.box, brushed.values & ~patch)
+        box = union([layer.box, bounds(mask)])
+        mask, old, kept = mask[box], layer.read(box), brushed.read(box)
+        gained = mask & ((old == 0) | _patch_at(mask & self._hidden(old, box), box, row, column))
+        marked = np.where(gained, np.uint16(self._number()), old) * mask
+        return patches + _changed(layer, box, np.where(kept, old, marked))
+
+    def _paint(self, edit: Edit) -> Patches:
+        layer, stroke = self._layer_of(edit), stroke_mask(edit.points, edit.radius, self.index.shape)
+        self._stand(edit.defect, self.defects[edit.defect])
+        marked = np.where(stroke.values, np.uint16(self._number()), layer.read(stroke.box))
+        return _changed(layer, stroke.box, marked) + self._brush(stroke)
+
+    def _erase(self, edit: Edit) -> Patches:
+        stroke = stroke_mask(edit.points, edit.radius, self.index.shape)
+        patches = self._brush(stroke)
+        for layer in self._layers:
+            patches += _changed(layer, stroke.box, layer.read(stroke.box) * ~stroke.values)
+        return patches
+
+    def _brush(self, stroke: Layer) -> Patches:
+        return _changed(self._brushed, stroke.box, self._brushed.read(stroke.box) | stroke.values)
+
+    def _clear(self, _: Edit) -> Patches:
+        patches = []
+        for layer in (self._brushed, *self._layers):
+            patches += _changed(layer, layer.box, np.zeros_like(layer.values))
+        # Numbers go on, so that a record of edits names every defect by one number; what is gone has no clicks.
+        self._standing = _Standing(tuple(Defect(defect.class_id) for defect in self.defects))
+        return patches
+
+    def _layer_of(self, edit: Edit) -> Layer:
+        if edit.defect == len(self.defects):
+            self._stand(edit.defect, Defect(edit.class_id))
+        if edit.defect == len(self._layers):
+            self._layers.append(_empty(np.uint16))
+        return self._layers[edit.defect]
+
+    def _stand(self, number: int, defect: Defect) -> None:
+        """Make ``defect`` the one of this number, and the current one."""
+        self.class_id = defect.class_id
+        self._standing = _Standing((*self.defects[:number], defect, *self.defects[number + 1 :]), number)
+
+    def _number(self) -> int:
+        """Of the edit being made, from 1."""
+        return min(len(self._begun) + len(self._done) + 1, np.iinfo(np.uint16).max)
+
+    def _shown_at(self, row: int, column: int) -> int | None:
+        marked = [layer.at(row, column) for layer in self._layers[: len(self.defects)]]
+        return int(np.argmax(marked)) if any(marked) else None
+
+    def _hidden(self, own: np.ndarray, box: Box) -> np.ndarray:
+        """Where another defect is seen in place of the one whose layer holds ``own`` in ``box``."""
+        hidden = np.zeros_like(own, bool)
+        for layer in self._layers:
+            common = overlap(box, layer.box)
+            part = within(common, box)
+            hidden[part] |= layer.read(common) > own[part]
+        return hidden
+
+    def _turn(self, source: list[_Step], target: list[_Step]) -> bool:
+        if not source:
+            return False
+        step = source.pop()
+        step.other, self._standing = self._standing, step.other
+        if self.current is not None:
+            self.class_id = self.defects[self.current].class_id
+        patches = []
+        for layer, box, values in step.patches:
+            patches.append((layer, box, layer.read(box)))
+            layer.write(box, values)
+        step.patches = patches
+        target.append(step)
+        self._recompose(patches)
+        return True
+
+    def _recompose(self, patches: Patches) -> None:
+        boxes = [box for layer, box, _ in patches if layer is not self._brushed]
+        for box in boxes:
+            self._compose(box)
+        self.changed = union(boxes)
+
+    def _compose(self, box: Box) -> None:
+        index = self.index[box]
+        self.pixels -= _counts(index)
+        index[...] = 0
+        latest = np.zeros(index.shape, np.uint16)
+        for defect, layer in zip(self.defects, self._layers, strict=False):
+            common = overlap(box, layer.box)
+            values, part = layer.read(common), within(common, box)
+            wins = values > latest[part]
+            index[part][wins] = defect.class_id
+            latest[part][wins] = values[wins]
+        self.pixels += _counts(index)
+
+
+def _empty(kind: type) -> Layer:
+    return Layer(np.zeros((0, 0), kind))
+
+
+def _counts(index: np.ndarray) -> np.ndarray:
+    return np.bincount(index.ravel(), minlength=256)
+
+
+def _changed(layer: Layer, box: Box, new: np.ndarray) -> Patches:
+    """Write ``new`` into a box of ``layer`` and keep what was there, as far as they differ."""
+    old = layer.read(box)
+    part = bounds(old != new)
+    if part == EMPTY:
+        return []
+    place = tuple(slice(p.start + b.start, p.stop + b.start) for p, b in zip(part, box, strict=True))
+    layer.write(place, new[part])
+    return [(layer, place, old[part].copy())]
+
+
+def _patch_at(mask: np.ndarray, box: Box, row: int, column: int) -> np.ndarray:
+    """The connected part of a mask of ``box`` that holds a pixel; empty where the pixel is none of it."""
+    spot = row - box[0].start, column - box[1].start
+    if not all(0 <= i < n for i, n in zip(spot, mask.shape, strict=True)) or not mask[spot]:
+        return np.zeros_like(mask)
+    patches, _ = ndimage.label(mask)
+    return patches == patches[spot]

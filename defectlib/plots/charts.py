@@ -1,0 +1,228 @@
+"""Figures made of numbers: curves, bars, intervals. The tables that studies return in, matplotlib figures out.
+
+Shares and mIoU come in as fractions and are shown in %. Each docstring says what a reader should see; alternative
+texts are set where a figure is displayed.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, PercentFormatter
+
+from defectlib.plots.style import FAINT, INK, SERIES_COLOURS, WIDTH, literal, panels
+
+SWITCH_STEP = "switch step u (0: large net alone, 1000: small net alone)"
+DISTANCE = "distance to the nearest training image (RMS, 0 to 1)"
+_PERCENT = 100
+
+
+def switch_curve(table: pd.DataFrame, measures: Mapping[str, str] | None = None) -> Figure:
+    """Each measure against the switch step u, one panel each; dashed, the same measure among the training images.
+
+    Args:
+        table: Column ``u`` and one for each measure; ``X_low`` and ``X_high`` give measure ``X`` a band,
+            ``training_X`` its dashed line.
+        measures: Label by column; None takes distance to the training images and spread.
+    """
+    measures = measures or {"nearest": DISTANCE, "spread": "distance between two synthetic images (RMS, 0 to 1)"}
+    columns = min(2, len(measures))
+    rows = -(-len(measures) // columns)
+    figure, grid = panels(rows, columns, WIDTH, 2.7 * rows)
+    table = table.sort_values("u")
+    for axes, (name, label) in zip(grid.flat, measures.items(), strict=False):
+        axes.plot(table["u"], table[name], marker="o", color=SERIES_COLOURS[0], clip_on=False, label="synthetic")
+        if f"{name}_low" in table:
+            band = table[f"{name}_low"], table[f"{name}_high"]
+            axes.fill_between(table["u"], *band, color=SERIES_COLOURS[0], alpha=0.2, linewidth=0)
+        if f"training_{name}" in table:
+            axes.axhline(table[f"training_{name}"].iloc[0], color=INK, ls="--", lw=1, label="training images")
+        axes.set(title=_wrapped(label), ylim=(0, None), xticks=table["u"])
+        axes.legend(loc="best")
+    for axes in grid.flat[len(measures) :]:
+        axes.set_axis_off()
+    figure.supxlabel(SWITCH_STEP, fontsize=9)
+    return figure
+
+
+def fidelity_diversity(
+    table: pd.DataFrame,
+    y: str = "spread",
+    y_label: str = "distance between two synthetic images (RMS, 0 to 1)",
+    rivals: pd.DataFrame | None = None,
+    x: str = "nearest",
+    x_label: str = DISTANCE,
+    reference: str = "training",
+) -> Figure:
+    """The path of synthetic pairs as u grows, by default from copies of the training images to images unlike any.
+
+    Every point is labelled with its u; the black cross is where real images stand, training images among themselves or
+    held-out ones against them.
+
+    Args:
+        table: Columns ``u``, ``x`` and ``y``; ``REFERENCE_X`` with ``REFERENCE_Y`` places the cross.
+        y: The measure on the upright axis.
+        y_label: Its name, with its unit.
+        rivals: Other generators by name (index), with columns ``x`` and ``y``.
+        x: The measure on the level axis.
+        x_label: Its name, with its unit.
+        reference: Whose values are the cross, as its columns begin.
+    """
+    figure, ((axes,),) = panels(1, 1, WIDTH, 3.6)
+    table = table.sort_values("u")
+    axes.plot(table[x], table[y], marker="o", color=SERIES_COLOURS[0], label="two stages, by u")
+    if f"{reference}_{y}" in table and f"{reference}_{x}" in table:
+        first, label = table.iloc[0], f"{reference.replace('_', '-')} images"
+        axes.plot(first[f"{reference}_{x}"], first[f"{reference}_{y}"], "x", color=INK, ms=8, label=label)
+    for colour, (name, row) in zip(SERIES_COLOURS[1:], () if rivals is None else rivals.iterrows(), strict=False):
+        axes.plot(row[x], row[y], "s", color=colour, label=name)
+    axes.set(xlabel=x_label, ylabel=_wrapped(y_label))
+    if table[x].min() > 0 and table[x].max() > 3 * table[x].min():  # else the points of small u lie on a heap
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(0.18)
+    _label_path(axes, table[[x, y]].to_numpy(), [f"u = {u}" for u in table["u"]])
+    axes.legend(loc="best")
+    return figure
+
+
+def agreement_curve(table: pd.DataFrame, remark: str) -> Figure:
+    """How well masks fit their images as u grows, between what real images and what the judge itself come to.
+
+    Args:
+        table: Columns ``u``, and ``agreement``, ``held_out``, ``oracle``: mIoU as fractions, NaN where there is none.
+        remark: What is written where the curve would be, if nothing was judged.
+    """
+    figure, ((axes,),) = panels(1, 1, WIDTH, 2.9)
+    table = table.sort_values("u")
+    axes.plot(table["u"], _PERCENT * table["agreement"], marker="o", color=SERIES_COLOURS[0], label="synthetic")
+    yardsticks = (("held_out", "--", "held-out images"), ("oracle", ":", "the oracle's own, unseen scenes"))
+    for name, style, label in yardsticks:
+        if (value := _PERCENT * table[name].iloc[0]) == value:
+            axes.axhline(value, color=INK, ls=style, lw=1, label=f"{label}: {value:.1f} %")
+    if table["agreement"].isna().all():
+        axes.text(0.5, 0.55, textwrap.fill(remark, 52), transform=axes.transAxes, ha="center", va="center", fontsize=9)
+    lowest = (_PERCENT * table[["agreement", "held_out", "oracle"]]).min(axis=None)
+    bottom = max(0, 10 * math.floor(lowest / 10) - 20) if lowest == lowest else 0  # room for the legend
+    axes.set(xlabel=SWITCH_STEP, ylabel="agreement of masks and images\n(mIoU, %)", xticks=table["u"])
+    axes.set_ylim(bottom, 100)
+    axes.legend(loc="lower left")
+    return figure
+
+
+def difference_interval(table: pd.DataFrame) -> Figure:
+    """What synthetic data changed: difference in mIoU with its 95 % interval, one line for each product and model.
+
+    An interval right of the zero line is a gain, left of it a loss; one that crosses it tells neither (grey).
+
+    Args:
+        table: Columns ``product``, ``model`` and ``difference``, ``difference_low``, ``difference_high`` (fractions).
+    """
+    figure, ((axes,),) = panels(1, 1, WIDTH, 0.9 + 0.27 * len(table))
+    for place, row in enumerate(table.itertuples()):
+        low, high = _PERCENT * row.difference_low, _PERCENT * row.difference_high
+        colour = SERIES_COLOURS[0] if low > 0 else SERIES_COLOURS[1] if high < 0 else "#808080"
+        axes.plot([low, high], [place, place], color=colour, lw=2.2, solid_capstyle="butt")
+        axes.plot(_PERCENT * row.difference, place, "o", color=colour)
+    axes.axvline(0, color=INK, lw=0.8)
+    axes.set_yticks(range(len(table)), [f"{literal(row.product)}, {row.model}" for row in table.itertuples()])
+    axes.set(ylim=(len(table) - 0.5, -0.5), xlabel="difference in mIoU with synthetic data (points), 95 % interval")
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
+    return figure
+
+
+def learning_curve(
+    losses: Mapping[str, pd.DataFrame], label: str = "loss (weighted mean squared error)", title: str = "net"
+) -> Figure:
+    """The loss of each net against training steps: every recorded value faint, their running mean strong.
+
+    Args:
+        losses: Columns ``step`` and ``loss``, by name of the net.
+        label: What the loss is.
+        title: Of the legend.
+    """
+    figure, ((axes,),) = panels(1, 1, WIDTH, 2.8)
+    for colour, (name, curve) in zip(SERIES_COLOURS, losses.items(), strict=False):
+        smooth = curve["loss"].rolling(max(1, len(curve) // 30), center=True, min_periods=1).mean()
+        axes.plot(curve["step"], curve["loss"], color=colour, alpha=0.25, lw=0.8)
+        axes.plot(curve["step"], smooth, color=colour, label=literal(name))
+    axes.set(xlabel="training step", ylabel=label, yscale="log")
+    axes.legend(title=title)
+    return figure
+
+
+def annotation_changes(table: pd.DataFrame) -> Figure:
+    """What re-annotation changed, one line per product: a point for each image, a box from quartile to quartile.
+
+    Half the area is as far from no change as double. Where an image has no defect in one of its two masks, it shows in
+    the IoU alone.
+
+    Args:
+        table: Index ``product``, ``key``; columns ``iou``, ``area_change`` (both fractions) and ``distance`` (pixels).
+    """
+    products = table.index.unique("product")
+    figure, grid = panels(1, 3, WIDTH, 0.9 + 0.4 * len(products), sharey=True)
+    comparable = table[table["distance"].notna()]
+    measures = (table["iou"], 1 + comparable["area_change"], comparable["distance"])
+    for axes, values in zip(grid[0], measures, strict=True):
+        for line, product in enumerate(products):
+            _spread(axes, values[values.index.get_level_values("product") == product].sort_values(), line)
+    share, area, distance = grid[0]
+    share.set(xlim=(0, 1), xlabel="IoU of before and after (%)")
+    share.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    area.axvline(1, color=FAINT, lw=0.8, zorder=0)
+    area.set_xscale("log", base=2)
+    area.set(xlim=(min(0.24, area.get_xlim()[0]), None), xlabel="change of the defect's area (%)")
+    area.xaxis.set_major_locator(FixedLocator([0.01, 0.1, 0.25, 0.5, 1, 2, 5, 10, 100]))
+    area.xaxis.set_major_formatter(lambda r, _: f"{_PERCENT * (r - 1):+.0f}".replace("-", "−") if r != 1 else "0")
+    distance.set_xscale("function", functions=(np.log1p, np.expm1))  # wide at the pixel, and it has a zero
+    distance.xaxis.set_major_locator(FixedLocator([0, 1, 2, 5, 10, 20, 50, 100, 200, 500]))
+    distance.set(xlim=(0, max(2.1, distance.get_xlim()[1])), xlabel="boundary distance (pixels)")
+    distance.xaxis.set_major_formatter("{x:g}")
+    share.set_yticks(range(len(products)), [literal(product.replace("_", " ")) for product in products])
+    share.set(ylim=(len(products) - 0.5, -0.5))
+    return figure
+
+
+# Parts --------------------------------------------------------------------------------------------------------------
+
+_GOLDEN = 0.6180339887
+
+
+def _spread(axes: Axes, values: pd.Series, line: int) -> None:
+    """Points and a box, without whiskers, at height ``line``."""
+    # Spread by rank: points of like value do not hide each other, and every run draws the same.
+    beside = line + 0.56 * (np.arange(len(values)) * _GOLDEN % 1 - 0.5)
+    axes.plot(values, beside, ".", color=SERIES_COLOURS[0], ms=5, alpha=0.5, mew=0, clip_on=False)
+    options = {"orientation": "horizontal", "widths": 0.66, "showfliers": False, "showcaps": False, "whis": 0}
+    lines = {"boxprops": {"color": "#808080"}, "medianprops": {"color": SERIES_COLOURS[1], "lw": 2}}
+    axes.boxplot(values, positions=[line], **lines, **options)
+
+
+def _label_path(axes: Axes, points: np.ndarray, texts: Sequence[str]) -> None:
+    """A text beside each of the points (N, 2) of a line, where the line does not run."""
+    axes.figure.draw_without_rendering()  # else the axes are not yet where they will be
+    places = axes.transData.transform(points)
+    steps = np.diff(places, axis=0)
+    steps /= np.maximum(np.linalg.norm(steps, axis=1, keepdims=True), 1e-9)
+    there, back = np.pad(steps, ((0, 1), (0, 0))), np.pad(-steps, ((1, 0), (0, 0)))
+    for point, text, away, along in zip(points, texts, -(there + back), there, strict=True):
+        if (length := np.linalg.norm(away)) < 0.5:  # the line runs nearly straight on: beside it, then
+            away, length = np.array([along[1], -along[0]]), 1
+        away = away / max(length, 1e-9)
+        clear = np.abs(away) @ (20, 5) + 5  # points: half a text's width and height, and a gap
+        at = {"xytext": tuple(clear * away), "textcoords": "offset points", "ha": "center", "va": "center"}
+        axes.annotate(text, tuple(point), fontsize=8, **at)
+
+
+def _wrapped(label: str) -> str:
+    """The unit, in brackets, on a line of its own."""
+    return label.replace(" (", "\n(")

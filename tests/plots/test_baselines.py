@@ -1,0 +1,98 @@
+"""The table and the maps of the baselines, from numbers made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from defectlib.plots import baselines
+
+
+def frame(seeds=3, products=("softgel", "twill"), models=("UNet", "DL"), pretrained=False):
+    """Cells of mIoU 0.1, 0.2, … in the order of the cells."""
+    cells = pd.MultiIndex.from_product([products, models], names=["product", "model"])
+    values = {
+        "miou": np.arange(1, len(cells) + 1) / 10,
+        "spread": 0.012 if seeds > 1 else float("nan"),
+        "background_only": 0.16,
+        "pretrained": pretrained,
+        "seeds": seeds,
+        "images": 200,
+    }
+    return pd.DataFrame(values, index=cells)
+
+
+def cells_of(table):
+    return {
+        (row["product"], row["numbers"]): row.drop(["product", "numbers"]).to_dict()
+        for _, row in table.frame.iterrows()
+    }
+
+
+def test_run_and_record_stand_under_their_names_with_the_best_of_each_row():
+    table = baselines.table(frame(), frame(seeds=1, products=("softgel",)), "The rule.", "tab-x", "A caption")
+    cells = cells_of(table)
+    blind = {"background only": "16.0"}
+    assert cells["softgel", "of record"] == {
+        "UNet": "10.0 ±\N{NO-BREAK SPACE}1.2",
+        "DL": "**20.0 ±\N{NO-BREAK SPACE}1.2**",
+        **blind,
+    }
+    assert cells["softgel", "this run"] == {"UNet": "10.0", "DL": "**20.0**", **blind}
+    assert cells["mean", "of record"] == {"UNet": "20.0", "DL": "**30.0**", **blind}
+    assert ("twill", "this run") not in cells
+    assert table.notes[:3] == (
+        "The rule.",
+        "Of record: 3 seeds, 200 held-out images of each product, all weights from scratch.",
+        "This run: 1 seed, 200 held-out images of each product, all weights from scratch.",
+    )
+    assert "Not run: twill." in table.notes
+
+
+def test_what_was_not_run_is_empty_and_has_no_mean():
+    run = frame().drop(index=("twill", "DL"))
+    cells = cells_of(baselines.table(None, run, "The rule.", "tab-x", "A caption"))
+    assert cells["twill", "this run"]["DL"] == "not run"
+    assert cells["mean", "this run"] == {"UNet": "**20.0**", "DL": "not run", "background only": "16.0"}
+
+
+def test_pretrained_encoders_are_named():
+    some = frame()
+    some["pretrained"] = [False, True, False, True]
+    assert baselines.how(some).endswith("encoders of DL from ImageNet.")
+
+
+def test_the_best_of_each_row_is_framed():
+    some = frame().drop(index=("twill", "DL"))
+    axes = baselines.heatmap(some).axes[0]
+    assert [patch.get_xy() for patch in axes.patches] == [(1, 0), (0, 1)]
+    assert [text.get_text() for text in axes.texts] == ["10.0", "20.0", "30.0"]
+
+
+def test_classes_keep_their_order():
+    cells = pd.MultiIndex.from_product(
+        [["softgel"], ["UNet", "DL"], ["background", "stain", "bubble"]], names=["product", "model", "class"]
+    )
+    classes = pd.DataFrame({"iou": [0.9, 0.5, np.nan, 0.8, 0.4, np.nan]}, index=cells)
+    axes = baselines.class_heatmap(classes, "softgel").axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["background", "stain", "bubble"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["UNet", "DL"]
+    assert [text.get_text() for text in axes.texts] == ["90", "50", "80", "40"]
+
+
+def test_alarms_per_image_are_no_percentage():
+    index = pd.MultiIndex.from_tuples(
+        [
+            ("recall", "all defects"),
+            ("false alarms per image", "all images"),
+            ("false-positive rate", "defect-free images"),
+        ],
+        names=["measure", "of"],
+    )
+    rates = pd.DataFrame({"UNet": [0.5, 1.25, np.nan]}, index=index)
+    table = baselines.detections(rates, "brushed_plate", "The rule.")
+    assert table.frame["UNet"].tolist() == ["50.0", "1.2"]
+    assert table.caption.startswith("Recall of defects and false alarms on brushed plate")
+    assert table.notes == ("The rule.",)
+    assert rates["UNet"].iloc[0] == pytest.approx(0.5)
