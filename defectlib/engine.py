@@ -56,6 +56,7 @@ def _runner(module: str) -> Runner:
 RUNNERS: dict[str, Runner] = {
     "denoiser": _runner("defectlib.defectgen.training"),
     "synthetic": _runner("defectlib.defectgen.synthesis"),
+    "live_nets": _runner("defectlib.defectgen.live"),
     "fidelity": _runner("defectlib.defectgen.fidelity"),
     "released": _runner("defectlib.defectgen.released"),
     "released_fidelity": _runner("defectlib.defectgen.fidelity"),

@@ -319,6 +319,24 @@ class Synthesis(Stage):
         return self.large.crop_by if self.large.crop else None
 
 
+class LiveNets(Stage):
+    """A large net and small ones of several receptive fields for the reader's browser: ONNX in scripts."""
+
+    stage: ClassVar[str] = "live_nets"
+
+    large: DenoiserTraining
+    small: tuple[DenoiserTraining, ...] = Field(min_length=1)
+
+    def inputs(self) -> dict[str, Stage]:
+        """The nets under the names that the page knows them by."""
+        return {"large": self.large, **{f"small{net.net.receptive_field}": net for net in self.small}}
+
+    @property
+    def data(self) -> Data:
+        """What the nets were trained on."""
+        return self.large.data
+
+
 class Fidelity(Stage):
     """How far synthetic pairs are from the training images, and from each other."""
 
@@ -762,6 +780,7 @@ STAGES: dict[str, type[Stage]] = {
     for stage in (
         DenoiserTraining,
         Synthesis,
+        LiveNets,
         Fidelity,
         ReleasedSynthesis,
         ReleasedFidelity,

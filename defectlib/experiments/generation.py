@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from defectlib.data.loading import load_train
+from defectlib.data.procedural import PRODUCTS
 from defectlib.data.sample import Sample, window
 from defectlib.experiments.study import Study
-from defectlib.settings import Data, Fidelity, FolderData, Stage, Synthesis, T
+from defectlib.settings import Data, Fidelity, FolderData, LiveNets, Stage, Synthesis, T
 from defectlib.store import read_provenance
 
 
@@ -139,9 +140,19 @@ class Playground(Study):
             for u in steps
         }
 
+    def live(self) -> dict[str, LiveNets]:
+        """What the page samples with, by product: all that are embedded under ``cpu``, where their nets are shipped."""
+        products = PRODUCTS if self.profile.name == "cpu" else (self.product,)
+        return {product: self._live(self.profile.data(product)) for product in products}
+
+    def _live(self, data: Data) -> LiveNets:
+        fields = self.profile.receptive_fields if self.receptive_fields is None else self.receptive_fields
+        sets = [self.profile.synthesis(data, receptive_field=field) for field in fields]
+        return LiveNets(large=sets[0].large, small=tuple(one.small for one in sets))
+
     def stages(self) -> tuple[Stage, ...]:
-        """One synthetic set per point of the grid."""
-        return tuple(self.grid().values())
+        """One synthetic set per point of the grid, and the nets for the page."""
+        return *self.grid().values(), *self.live().values()
 
     def pairs(self) -> dict[tuple[int, int], tuple[Sample, ...]]:
         """The pairs at each (u, receptive field); pair k starts from the same noise everywhere."""

@@ -11,14 +11,16 @@ With a kernel, the sliders over u can also draw: a button samples new pairs wher
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import count
 
 import ipywidgets
 import numpy as np
+from IPython.display import HTML
 
 from defectlib.errors import UserError
-from defectlib.plots import tiles
+from defectlib.plots import style, tiles
 from defectlib.plots.overlay import shrink, to_bytes
 
 MAX_PICTURES = 60
@@ -36,6 +38,23 @@ class Panel(ipywidgets.VBox):
 
     def __repr__(self) -> str:
         return f"<{self.title}>"
+
+
+def live_sampler(nets: Mapping[str, str], classes: Mapping[str, Sequence[str]], fields: Sequence[int], u: int) -> HTML:
+    """Controls that sample in the reader's browser (`book/_assets/live/live.js`), in the built book alone.
+
+    Args:
+        nets: Folder below `_static/live` of each product's nets, see :class:`~defectlib.settings.LiveNets`.
+        classes: Names of the defect types, by product.
+        fields: Receptive fields of the small nets in pixels.
+        u: Where the switch step begins.
+    """
+    settings = {"products": dict(nets), "classes": {name: list(types) for name, types in classes.items()}}
+    settings |= {"fields": list(fields), "steps": [10, 25, 50], "u": u, "colours": ["", *style.DEFECT_COLOURS]}
+    note = "In the built book, pairs are sampled here, in the page."
+    data = html.escape(json.dumps(settings))
+    script = '<script defer src="../_static/live/live.js"></script>'
+    return HTML(f'<div class="live-sampler" data-settings="{data}">{note}</div>{script}')
 
 
 def switch_slider(

@@ -23,7 +23,8 @@ from nbformat import NotebookNode
 from defectlib import runtime
 from defectlib.errors import UserError
 from defectlib.publishing import PublishingError, notebooks, pictures, repository, results
-from defectlib.settings import ClickerTraining, Data, Stage
+from defectlib.settings import ClickerTraining, Data, LiveNets, Stage
+from defectlib.store import Store
 
 #: From a notebook's name without suffix and its parameters to the stages it reads.
 Plan = Callable[[str, Mapping[str, Any]], Iterable[Stage]]
@@ -74,6 +75,7 @@ def stage(sources: Sequence[Path], root: Path, plan: Plan) -> None:
     shutil.copytree(runtime.REPOSITORY / "book", root / "book", ignore=shutil.ignore_patterns(".*"))
     (root / "notebooks").mkdir()
     (root / "committed").mkdir()
+    _copy_live_nets(plans, root / "book" / "_assets" / "live")
     for path, notebook in executed.items():
         if (committed := _committed(path.name)).is_file():
             shutil.copyfile(committed, root / "committed" / path.name)
@@ -82,6 +84,15 @@ def stage(sources: Sequence[Path], root: Path, plan: Plan) -> None:
             results.annotate(notebook, record, root / "notebooks" / "tables")
             notebook.cells.append(provenance_box(record, plans[path]))
         notebooks.write(notebook, root / "notebooks" / path.name)
+
+
+def _copy_live_nets(plans: Mapping[Path, Iterable[Stage]], folder: Path) -> None:
+    """Put the nets that pages sample with where the pages ask for them, in a folder called by their key."""
+    for nets in {
+        stage.key(): stage for stages in plans.values() for stage in stages if isinstance(stage, LiveNets)
+    }.values():
+        if (artifact := Store().find(nets)) is not None:
+            shutil.copytree(artifact, folder / nets.key(), ignore=shutil.ignore_patterns("*.json"), dirs_exist_ok=True)
 
 
 def build_html(root: Path, config: Path, output: Path, log: Path) -> Path:
