@@ -16,9 +16,11 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 from playwright.sync_api import Browser
 
+from defectlib.experiments import plans
 from defectlib.publishing import notebooks, staging
 from defectlib.publishing.runner import run_notebook
 from defectlib.runtime import REPOSITORY
+from defectlib.settings import Stage
 from tests.book.pages import pages
 from tests.book.visits import Tab, Visit, visit
 from tests.publishing.conftest import new_notebook
@@ -52,13 +54,18 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(built).resolve()
     folder = tmp_path_factory.mktemp("book")
     sources = [_executed(path, folder) for path in sorted((REPOSITORY / "notebooks").glob("*.ipynb"))]
-    staging.stage([*sources, _own_page(folder)], folder / "stage", lambda name, parameters: ())
+    staging.stage([*sources, _own_page(folder)], folder / "stage", _plan)
     toc = folder / "stage" / "book" / "_toc.yml"
     content = yaml.safe_load(toc.read_text())
     content["parts"].append({"caption": "Tests", "chapters": [{"file": f"notebooks/{OWN_PAGE}"}]})
     toc.write_text(yaml.safe_dump(content))
     staging.build_html(folder / "stage", REPOSITORY / "_config.yml", folder / "html", folder / "book.log")
     return folder / "html"
+
+
+def _plan(name: str, parameters: dict[str, object]) -> tuple[Stage, ...]:
+    """What the playground reads, for the nets that its page samples with; of the others no box is looked at."""
+    return plans.plan(name, parameters) if name == "06_playground" else ()
 
 
 def _executed(path: Path, folder: Path) -> Path:
