@@ -18,7 +18,7 @@ from distributed import Client, LocalCluster
 
 from defectlib import engine
 from defectlib.errors import UserError, UserErrors
-from defectlib.experiments.ratios import pool
+from defectlib.experiments.boost import pool
 from defectlib.profiles import load_profile
 from defectlib.runtime import REPOSITORY
 from defectlib.settings import EmbeddedData, Evaluation, FolderData, SegmenterTiming, SegmenterTraining, Stage

@@ -13,8 +13,7 @@ import pandas as pd
 from defectlib import detection, metrics
 from defectlib.data.loading import load, load_eval
 from defectlib.data.sample import Sample
-from defectlib.experiments.boost import class_iou, counts, defects
-from defectlib.experiments.paired import mious
+from defectlib.experiments.boost import class_iou, counts, defects, mious
 from defectlib.experiments.study import Study
 from defectlib.settings import Data, Evaluation
 from defectlib.store import provenance

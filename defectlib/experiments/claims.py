@@ -20,9 +20,8 @@ from defectlib import runtime
 from defectlib.data.count import count, survey
 from defectlib.data.sources.source import open_source
 from defectlib.experiments import annotation
-from defectlib.experiments.amounts import best_baselines
+from defectlib.experiments.boost import ENOUGH, best_baselines
 from defectlib.experiments.numbers import with_minus
-from defectlib.experiments.paired import ENOUGH
 from defectlib.experiments.study import Study
 from defectlib.plots import paper, tables
 from defectlib.plots.tables import MISSING, RECORD, RUN, Table

@@ -17,9 +17,8 @@ from typing import Any
 import pandas as pd
 
 from defectlib.experiments.baselines import Baselines
-from defectlib.experiments.controls import Controls
+from defectlib.experiments.boost import Controls, Ratios
 from defectlib.experiments.dataset import PAPER, PRODUCTS, Run, known, runs
-from defectlib.experiments.ratios import Ratios
 from defectlib.experiments.speed import WAYS, Speed
 from defectlib.experiments.study import Study
 from defectlib.profiles import Profile, load_profile

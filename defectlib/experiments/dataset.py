@@ -11,7 +11,7 @@ import yaml
 
 from defectlib.data.sources.manifest import names, read_manifest
 from defectlib.errors import UserError, unknown
-from defectlib.experiments.ratios import WHOLE
+from defectlib.experiments.boost import WHOLE
 from defectlib.profiles import load_profile
 
 PAPER = "defect_spectrum"

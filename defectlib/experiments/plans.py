@@ -9,6 +9,7 @@ from typing import Any
 from defectlib.data import procedural
 from defectlib.errors import UserError, shown, unknown
 from defectlib.experiments.baselines import Baselines
+from defectlib.experiments.boost import SyntheticBoost
 from defectlib.experiments.calls import NetworkCalls
 from defectlib.experiments.clicking import Clicks, tiles_folder
 from defectlib.experiments.cost import Cost
@@ -21,7 +22,6 @@ from defectlib.experiments.released import ReleasedCode
 from defectlib.experiments.rivals import Rivals
 from defectlib.experiments.speed import Speed
 from defectlib.experiments.study import Study
-from defectlib.experiments.synthetic_boost import SyntheticBoost
 from defectlib.experiments.watched import StepByStep
 from defectlib.profiles import SpeedBudget, load_profile
 from defectlib.settings import Stage, T, known_model, parse

@@ -1,7 +1,7 @@
 """Figures of what synthetic pairs change: boxes by their number (Fig. 8), intervals, and a map over defect types.
 
-Tables of :mod:`~defectlib.experiments.ratios` and :mod:`~defectlib.experiments.controls` in, figures out. Numbers of
-record and of this run stand apart: in panels of their own, or as squares and circles.
+Tables of :mod:`~defectlib.experiments.boost` in, figures out. Numbers of record and of this run stand apart: in panels
+of their own, or as squares and circles.
 """
 
 from __future__ import annotations

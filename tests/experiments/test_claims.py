@@ -18,8 +18,8 @@ from defectlib.defectgen.released import released_timesteps
 from defectlib.defectgen.timesteps import two_stage_timesteps
 from defectlib.experiments import claims, plans, published
 from defectlib.experiments.baselines import Baselines
+from defectlib.experiments.boost import real_images
 from defectlib.experiments.claims import DIRECTION, NEEDS, NOT, REPRODUCED, UNDECIDED, Effect, contrast
-from defectlib.experiments.ratios import real_images
 from defectlib.plots import paper, tables
 from defectlib.settings import EmbeddedData, T
 from defectlib.store import Store

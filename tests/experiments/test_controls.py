@@ -11,9 +11,8 @@ import pytest
 
 from defectlib.data.loading import load_train
 from defectlib.errors import UserError
-from defectlib.experiments import amounts, controls, plans
-from defectlib.experiments.controls import BARE, REAL, Controls
-from defectlib.experiments.ratios import Ratios, pool
+from defectlib.experiments import boost, plans
+from defectlib.experiments.boost import BARE, REAL_IMAGES, Controls, Ratios, pool
 from defectlib.experiments.rivals import Rivals
 from defectlib.plots import tables
 from defectlib.profiles import ControlBudget, load_profile
@@ -35,13 +34,13 @@ def whole(profile) -> Controls:
 
 def test_every_arm_has_as_many_pairs_as_there_are_real_images(smoke):
     study = whole(smoke)
-    steps = [controls.arm_of(u) for u in smoke.switch_steps]
+    steps = [boost.arm_of(u) for u in smoke.switch_steps]
     assert steps == ["DDPM (u = 0)", "Defect-Gen, u = 400", "Defect-Gen, u = 1000"]
-    assert list(study.arms) == [REAL, BARE, *steps, "CycleGAN", "SinGAN", "SinDiffusion"]
+    assert list(study.arms) == [REAL_IMAGES, BARE, *steps, "CycleGAN", "SinGAN", "SinDiffusion"]
     count = len(load_train(study.data))
     for name, (stage,) in study.arms.items():
         trained = stage.segmenter
-        if name in (REAL, BARE):
+        if name in (REAL_IMAGES, BARE):
             assert (trained.synthetic, trained.pairs) == (None, None)
         else:
             assert (trained.pairs or trained.synthetic.count) == count
@@ -57,7 +56,7 @@ def test_the_arms_are_the_nets_that_other_notebooks_show(smoke):
         assert made[name].rival == rivals[name].rival
     assert made["SinDiffusion"].large == rivals["SinDiffusion"].large
     assert made["DDPM (u = 0)"].large == rivals["DDPM"].large
-    assert {made[controls.arm_of(u)].switch_step for u in smoke.switch_steps} == set(smoke.switch_steps)
+    assert {made[boost.arm_of(u)].switch_step for u in smoke.switch_steps} == set(smoke.switch_steps)
 
 
 def test_ddpm_is_u_0_and_no_arm_of_its_own():
@@ -84,18 +83,20 @@ def test_what_both_halves_of_the_notebook_ask_for_is_one():
 def test_a_real_run_agrees_with_its_artifacts(run, nothing_runs, tmp_path):
     run.build()
     table = run.table
-    assert list(table.index) == [REAL, BARE, "DDPM (u = 0)", "Defect-Gen, u = 400", "SinGAN"]
+    assert list(table.index) == [REAL_IMAGES, BARE, "DDPM (u = 0)", "Defect-Gen, u = 400", "SinGAN"]
     assert table["pairs"].tolist() == [0, 0, 5, 5, 5]
     for name, (stage,) in run.arms.items():
         found = json.loads((run.path(stage) / "summary.json").read_text())["miou"]
         assert table.loc[name, "miou"] == pytest.approx(found, abs=1e-6)
         card = json.loads((run.path(stage.segmenter) / "model.json").read_text())
         assert (card["real"], card["synthetic"]) == (5, table.loc[name, "pairs"])
-        if name != REAL:
-            assert table.loc[name, "difference"] == pytest.approx(table.loc[name, "miou"] - table.loc[REAL, "miou"])
+        if name != REAL_IMAGES:
+            assert table.loc[name, "difference"] == pytest.approx(
+                table.loc[name, "miou"] - table.loc[REAL_IMAGES, "miou"]
+            )
             assert table.loc[name, "difference_low"] <= table.loc[name, "difference_high"]
-    assert math.isnan(table.loc[REAL, "difference"])
-    losses = [run.path(run.arms[name][0].segmenter) / "losses.json" for name in (REAL, BARE)]
+    assert math.isnan(table.loc[REAL_IMAGES, "difference"])
+    losses = [run.path(run.arms[name][0].segmenter) / "losses.json" for name in (REAL_IMAGES, BARE)]
     assert losses[0].read_text() != losses[1].read_text()  # other pixels were seen
     (name, (frame, made)), *others = run.records().items()
     assert (name, others) == ("controls_softgel_32px", [])
@@ -105,19 +106,12 @@ def test_a_real_run_agrees_with_its_artifacts(run, nothing_runs, tmp_path):
     about = kept.attrs["provenance"]
     assert (about["product"], about["model"], about["pairs"], about["seeds"]) == ("softgel", "UNet", 5, [0])
     assert set(about["synthetic"]) == set(table.index[2:])
-    pd.testing.assert_frame_equal(amounts.in_columns(kept), amounts.in_columns(table))
-    assert amounts.in_columns(None) is None
+    pd.testing.assert_frame_equal(boost.in_columns(kept), boost.in_columns(table))
+    assert boost.in_columns(None) is None
 
 
-def test_every_arm_gets_a_sentence():
-    difference = pd.Series({REAL: np.nan, BARE: -0.05, "Defect-Gen, u = 400": 0.03, "SinGAN": -0.03, "CycleGAN": 0.001})
-    table = pd.DataFrame({"difference": difference, "miou": 0.5, "reference": 0.5, "background_only": 0.2})
+def test_every_arm_but_the_first_has_an_effect():
+    difference = pd.Series({REAL_IMAGES: np.nan, BARE: -0.05, "Defect-Gen, u = 400": 0.03, "CycleGAN": 0.001})
+    table = pd.DataFrame({"difference": difference, "miou": 0.5, "reference": 0.5, "background_only": 0.2, "pairs": 5})
     table = table.assign(difference_low=difference - 0.01, difference_high=difference + 0.01, over="3 seeds", seeds=3)
-    said = controls.verdicts(table)
-    assert [sentence.partition(" (mIoU")[0] for sentence in said[:-1]] == [
-        f"{BARE}: augmentation is missed",
-        "Defect-Gen, u = 400: it helps",
-        "SinGAN: it hurts",
-        "CycleGAN: the effect cannot be told from none",
-    ]
-    assert said[-1].startswith("Of 4 intervals 1 lie above zero and 2 below it")
+    assert boost.in_columns(table)["effect"].tolist() == ["", "loss", "gain", "n.s."]

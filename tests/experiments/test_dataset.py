@@ -13,7 +13,7 @@ from defectlib.data.sources.manifest import names, read_manifest
 from defectlib.data.sources.source import open_source
 from defectlib.experiments import dataset, plans
 from defectlib.experiments.baselines import table_3_row
-from defectlib.experiments.ratios import Ratios, real_images
+from defectlib.experiments.boost import Ratios, real_images
 from defectlib.plots import paper
 from defectlib.profiles import load_profile
 from tests.data.miniatures import message

@@ -13,8 +13,8 @@ from scipy import stats
 from defectlib import metrics
 from defectlib.data.loading import load, load_train
 from defectlib.errors import UserError
-from defectlib.experiments import amounts, paired, plans
-from defectlib.experiments.ratios import Ratios, pair_count, pool, real_images
+from defectlib.experiments import boost, plans
+from defectlib.experiments.boost import Ratios, pair_count, pool, real_images
 from defectlib.plots import tables
 from defectlib.profiles import load_profile
 from defectlib.settings import Evaluation
@@ -127,7 +127,7 @@ def test_with_three_seeds_the_interval_is_student_s_over_paired_seeds(smoke, tmp
 
     study = of_counts(profile, tmp_path, hits)
     mious = {
-        (model, ratio): paired.mious(study, study.evaluations("softgel", model, ratio))
+        (model, ratio): boost.mious(study, study.evaluations("softgel", model, ratio))
         for model in ("UNet", "DL")
         for ratio in (0, 20, 100)
     }
@@ -186,7 +186,7 @@ def test_the_distance_to_the_best_amount_is_paired_too(smoke, tmp_path, nothing_
     profile = small(smoke, seeds=(0, 1, 2))
     study = of_counts(profile, tmp_path, lambda model, pairs, seed: [(80 + seed, best[pairs])] * 6)
     rows = study.table.loc["softgel", "UNet"]
-    mious = {ratio: paired.mious(study, study.evaluations("softgel", "UNet", ratio)) for ratio in (0, 20, 100)}
+    mious = {ratio: boost.mious(study, study.evaluations("softgel", "UNet", ratio)) for ratio in (0, 20, 100)}
     assert rows.loc[20, "to_best"] == 0
     for ratio in (0, 100):
         expected = stats.ttest_rel(mious[ratio], mious[20]).confidence_interval(0.95)
@@ -205,7 +205,7 @@ def test_evaluations_of_other_images_are_not_compared(smoke, tmp_path, nothing_r
     changed[0, 0, 0] += 1
     np.save(file, changed)
     with pytest.raises(ValueError, match="evaluations differ in their ground truth"):
-        paired.contrast(study, [one], [study.evaluations("softgel", "UNet", 0)])
+        boost.contrast(study, [one], [study.evaluations("softgel", "UNet", 0)])
 
 
 def test_classes_change_relative_to_what_is_found_without_pairs(smoke, tmp_path, nothing_runs):
@@ -256,10 +256,9 @@ def test_numbers_of_record_come_back_as_they_were(run, tmp_path):
         assert (about["profile"], about["seeds"], about["steps"], about["products"]) == ("smoke", [0], 3, ["softgel"])
         assert (about["ratios"], about["device"], about["dtype"]) == ([0, 20, 100], "cpu", "fp32")
     kept = tables.record("ratios_embedded_32px", tmp_path)
-    for shown in (amounts.in_columns, amounts.in_table_4):
+    for shown in (boost.in_columns, boost.in_table_4):
         pd.testing.assert_frame_equal(shown(kept), shown(run.table))
-    assert amounts.verdicts(kept) == amounts.verdicts(run.table)
-    assert amounts.in_columns(None) is amounts.in_table_4(None) is amounts.in_rates(None) is None
+    assert boost.in_columns(None) is boost.in_table_4(None) is boost.in_rates(None) is None
 
 
 # What is said -------------------------------------------------------------------------------------------------------
@@ -277,6 +276,8 @@ def made_up(gains: dict[tuple[str, str, int], float], half: float = 0.01, extra:
             "reference": 0.5,
             **(gained if ratio else dict.fromkeys(gained, math.nan)),
             "relative": gain / 0.5 if ratio else math.nan,
+            "to_best": gain - best,
+            "to_best_low": gain - best - half,
             "to_best_high": gain - best + half,
             "extra": extra,
             "extra_low": extra - half,
@@ -290,96 +291,34 @@ def made_up(gains: dict[tuple[str, str, int], float], half: float = 0.01, extra:
 
 
 @pytest.mark.parametrize(
-    ("gain", "said"),
+    ("change", "effect"),
     [
-        (0.03, "synthetic data helped (mIoU +3.0 points, 95 % interval +2.0 to +4.0, over 3 seeds)."),
-        (-0.03, "synthetic data hurt (mIoU -3.0 points, 95 % interval -4.0 to -2.0, over 3 seeds)."),
-        (0.005, "the effect cannot be told from none (mIoU +0.5 points, 95 % interval -0.5 to +1.5, over 3 seeds)."),
+        ({}, "gain"),
+        ({"difference_low": -0.04, "difference_high": -0.02}, "loss"),
+        ({"difference_low": -0.01}, "n.s."),
+        ({"difference_low": math.nan, "difference_high": math.nan}, "n.s."),
+        ({"seeds": 2}, "needs seeds"),
+        ({"nothing_found": 1}, "not learned"),
+        ({"background_only": 0.6}, "not learned"),
+        ({"difference": math.nan}, ""),
     ],
 )
-def test_the_verdict_says_whether_the_effect_can_be_told_from_none(gain, said):
-    table = made_up({("a", "DL", 0): 0.0, ("a", "DL", 50): 0.0, ("a", "DL", 100): gain})
-    *verdicts, chance = amounts.verdicts(table)
-    assert verdicts == [f"a, DL, 100 %: {said}"]
-    above, below = int(gain > 0.01), int(gain < -0.01)
-    assert chance == (
-        f"Of 2 intervals {above} lie above zero and {below} below it; were there no effect at all, 0.1 of them would "
-        "be expected clear of zero, on either side."
-    )
+def test_one_word_says_how_an_interval_lies(change, effect):
+    row = {"miou": 0.53, "reference": 0.5, "background_only": 0.2, "seeds": 3, "nothing_found": 0}
+    row |= {"difference": 0.03, "difference_low": 0.02, "difference_high": 0.04}
+    assert boost.effect(row | change) == effect
 
 
-def test_the_verdict_needs_an_interval_and_a_model_that_sees_something():
-    row = {"miou": 0.18, "reference": 0.2, "background_only": 0.2, "over": "3 seeds", "seeds": 3}
-    row |= {"difference": -0.02, "difference_low": -0.03, "difference_high": -0.01}
-    assert paired.verdict(row).startswith("undecided, as neither beats seeing no defect at all (mIoU 20.0 %); train it")
-    assert paired.verdict(row | {"difference_low": math.nan}) == (
-        "too few held-out images for an interval (mIoU -2.0 points)."
-    )
-    row |= {"miou": 0.48, "reference": 0.5}
-    assert paired.verdict(row).startswith("synthetic data hurt (")
-    assert paired.verdict(row | {"seeds": 1}).startswith("one training: no verdict (")
-    assert paired.verdict(row | {"seeds": 2}).startswith("2 trainings: no verdict (")
-    assert paired.verdict(row | {"nothing_found": 1}).startswith("no verdict, as one training found nothing but backgr")
-
-
-def test_one_training_of_each_kind_says_nothing_of_amounts_and_models():
-    table = pd.concat(
-        [best_by_product(gel=20, plate=100), made_up({("gel", "M-B0", r): 0.02 for r in (0, 20)}, extra=1)]
-    )
-    one = table.assign(seeds=1)
-    for said in (amounts.best_amounts(one), amounts.benefits_more(one), amounts.verdicts(one)[-1:]):
-        assert [line.partition(".")[0] for line in said] == ["one training of each kind: no verdict"]
-    learned = table.assign(nothing_found=[1] * len(table))
-    assert amounts.benefits_more(learned) == [
-        "M-B0 against DL: nothing to compare, as no training beats seeing no defect."
-    ]
-
-
-def best_by_product(**best: int) -> pd.DataFrame:
-    return made_up({(p, "DL", r): 0.05 * (r == ratio) for p, ratio in best.items() for r in (0, 20, 100)})
-
-
-def test_that_the_best_amount_differs_is_said_only_where_no_amount_may_be_best_everywhere():
-    (said,) = amounts.best_amounts(best_by_product(gel=20, plate=100))
-    assert said == (
-        "DL: the greatest mIoU is reached with 20 % on gel; 100 % on plate. No single amount may be the best on all of "
-        "them: the best amount differs by product."
-    )
-    (said,) = amounts.best_amounts(best_by_product(gel=20, plate=20))
-    assert said.endswith(
-        "As 20 % may be the best on all of them, it cannot be told that the best amount differs by product."
-    )
-    near = made_up({("gel", "DL", r): g for r, g in ((0, 0.0), (20, 0.02), (100, 0.015))})
-    (said,) = amounts.best_amounts(pd.concat([near, best_by_product(plate=100)]))
-    assert said.startswith(
-        "DL: the greatest mIoU is reached with 20 % on gel (100 % cannot be told from it); 100 % on plate"
-    )
-    assert "As 100 % may be the best" in said
-    (said,) = amounts.best_amounts(near)
-    assert said.endswith("Whether it differs by product needs two products.")
-
-
-def test_a_product_that_no_training_learned_says_nothing_of_amounts():
-    blind = best_by_product(plate=100).assign(miou=0.1)
-    (said,) = amounts.best_amounts(pd.concat([best_by_product(gel=20), blind]))
-    assert "20 % on gel; no amount on plate, where no training beats seeing no defect. Whether" in said
-
-
-@pytest.mark.parametrize(
-    ("extra", "meaning"),
-    [(0.02, "it gains more"), (-0.02, "it gains less"), (0.005, "that one gains more is not shown")],
-)
-def test_that_the_transformer_gains_more_is_said_of_intervals(extra, meaning):
-    first = made_up({("a", "DL", r): 0.0 for r in (0, 20, 100)})
-    other = made_up({("a", "M-B0", r): 0.02 for r in (0, 20, 100)}, extra=extra).drop(index=0, level="ratio")
-    (said,) = amounts.benefits_more(pd.concat([first, other]))
-    above, below = 2 * (extra > 0.01), 2 * (extra < -0.01)
-    assert said == (
-        f"M-B0 against DL: on average its gain is another by {100 * extra:+.1f} points; intervals clear of zero: "
-        f"{above} above and {below} below, of 2: {meaning}."
-    )
-    (said,) = amounts.benefits_more(pd.concat([first, other.assign(miou=0.1, reference=0.1)]))
-    assert said == "M-B0 against DL: nothing to compare, as no training beats seeing no defect."
+def test_every_amount_is_held_against_the_best_and_every_model_against_the_first():
+    gains = {0: 0.0, 20: 0.05, 50: 0.045, 100: 0.02}
+    first = made_up({("a", "DL", r): gain for r, gain in gains.items()})
+    other = made_up({("a", "M-B0", r): 0.02 for r in (0, 20)}, extra=0.02)
+    shown = boost.in_columns(pd.concat([first, other]))
+    assert shown.loc[("a", "DL"), "from the best"].tolist() == ["loss", "best", "n.s.", "loss"]
+    assert shown.loc[("a", "DL"), "effect"].tolist() == ["", "gain", "gain", "gain"]
+    assert shown["beyond the first"].tolist() == [""] * 4 + ["gain"] * 2
+    few = boost.in_columns(first.assign(seeds=1))
+    assert set(few["from the best"]) == {"needs seeds"}
 
 
 def test_table_4_takes_the_model_that_is_best_without_pairs():
@@ -389,21 +328,22 @@ def test_table_4_takes_the_model_that_is_best_without_pairs():
             made_up({("a", "M-B0", 0): 0.0, ("a", "M-B0", 100): 0.3}).assign(reference=0.45).assign(miou=[0.45, 0.8]),
         ]
     )
-    rows = amounts.best_baselines(table)
+    rows = boost.best_baselines(table)
     assert rows.loc["a", ["model", "ratio", "reference", "miou"]].tolist() == ["DL", 100, 0.5, pytest.approx(0.6)]
-    shown = amounts.in_table_4(table)
+    shown = boost.in_table_4(table)
     assert shown.loc["a"].tolist() == [
         "DL",
         "50.00",
         "60.00",
         "+10.0\N{NO-BREAK SPACE}[+9.0,\N{NO-BREAK SPACE}+11.0]",
+        "gain",
         "25 (100 %)",
     ]
     near = made_up({("a", "DL", r): 0.0 for r in (0, 20, 200)})
-    assert amounts.best_baselines(near).loc["a", "ratio"] == 20
+    assert boost.best_baselines(near).loc["a", "ratio"] == 20
 
 
 def test_the_rule_names_the_metric_and_both_intervals():
-    assert paired.RULE.startswith("mIoU is the mean of the classes' IoU")
-    assert "background included; of several seeds, the mean. Differences are paired" in paired.RULE
-    assert "With 3 seeds or more the interval is Student's" in paired.RULE
+    assert boost.PAIRED_RULE.startswith("mIoU is the mean of the classes' IoU")
+    assert "background included; of several seeds, the mean. Differences are paired" in boost.PAIRED_RULE
+    assert "With 3 seeds or more the interval is Student's" in boost.PAIRED_RULE
