@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from defectlib.plots import baselines
 
@@ -61,38 +60,3 @@ def test_pretrained_encoders_are_named():
     some = frame()
     some["pretrained"] = [False, True, False, True]
     assert baselines.how(some).endswith("encoders of DL from ImageNet.")
-
-
-def test_the_best_of_each_row_is_framed():
-    some = frame().drop(index=("twill", "DL"))
-    axes = baselines.heatmap(some).axes[0]
-    assert [patch.get_xy() for patch in axes.patches] == [(1, 0), (0, 1)]
-    assert [text.get_text() for text in axes.texts] == ["10.0", "20.0", "30.0"]
-
-
-def test_classes_keep_their_order():
-    cells = pd.MultiIndex.from_product(
-        [["softgel"], ["UNet", "DL"], ["background", "stain", "bubble"]], names=["product", "model", "class"]
-    )
-    classes = pd.DataFrame({"iou": [0.9, 0.5, np.nan, 0.8, 0.4, np.nan]}, index=cells)
-    axes = baselines.class_heatmap(classes, "softgel").axes[0]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["background", "stain", "bubble"]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["UNet", "DL"]
-    assert [text.get_text() for text in axes.texts] == ["90", "50", "80", "40"]
-
-
-def test_alarms_per_image_are_no_percentage():
-    index = pd.MultiIndex.from_tuples(
-        [
-            ("recall", "all defects"),
-            ("false alarms per image", "all images"),
-            ("false-positive rate", "defect-free images"),
-        ],
-        names=["measure", "of"],
-    )
-    rates = pd.DataFrame({"UNet": [0.5, 1.25, np.nan]}, index=index)
-    table = baselines.detections(rates, "brushed_plate", "The rule.")
-    assert table.frame["UNet"].tolist() == ["50.0", "1.2"]
-    assert table.caption.startswith("Recall of defects and false alarms on brushed plate")
-    assert table.notes == ("The rule.",)
-    assert rates["UNet"].iloc[0] == pytest.approx(0.5)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from defectlib.data.sample import Sample
-from defectlib.plots import baselines, charts, figures, ratios, style
+from defectlib.plots import charts, figures, ratios, style
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,6 @@ ODD = r"$\frac_$ <b>&amp;</b>"
         lambda samples: figures.class_legend(samples[0].classes),
         lambda samples: figures.multi_type_panel([s for s in samples if len(s.present) > 1][:1]),
         lambda samples: figures.before_and_after([(samples[0], samples[0])], "before", "after"),
-        lambda samples: baselines.class_heatmap(scores(samples), ODD),
         lambda samples: ratios.class_changes(None, scores(samples, ("product", "model", "ratio", "class"))),
         lambda samples: charts.learning_curve({ODD: pd.DataFrame({"step": [1, 2], "loss": [0.1, 0.2]})}),
     ],
