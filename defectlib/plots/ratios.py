@@ -24,7 +24,7 @@ from defectlib.plots.tables import PAPER, RECORD, RUN
 _COLOURS = {PAPER: SERIES_COLOURS[4], RECORD: SERIES_COLOURS[2], RUN: SERIES_COLOURS[5]}
 _ARMS = {"pairs of Defect-Gen": SERIES_COLOURS[0], "of others": SERIES_COLOURS[1], "no pairs": "#606060"}
 _MARKERS = {RECORD: "s", RUN: "o"}
-_UNTOLD = "cannot be told from none"
+_UNTOLD = "not significant"
 _POINTS = "difference in mIoU (points), 95 % interval"
 
 

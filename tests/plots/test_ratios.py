@@ -145,7 +145,7 @@ def test_record_and_run_are_told_apart_by_shape(table):
         "M-B0",
         "of record",
         "this run",
-        "cannot be told from none",
+        "not significant",
     ]
 
 
