@@ -3,7 +3,7 @@
 # make archive the book in one .tar.gz, with its SHA-256 beside it
 # make test    every test, the notebooks among them
 # make bench   speed as ratios into build/bench.json, some ten minutes; ONLY="sampling training" for a part,
-#              RECORD=1 makes it the numbers of record
+#              RECORD=1 writes benchmarks/RESULTS.md
 # make faults  kills, damaged files, full disks, races: whether results stay right, some 20 minutes; RECORD=1 as above
 # make lint    style and format
 # make clean   remove all that was built, trained networks included

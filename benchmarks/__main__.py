@@ -2,7 +2,7 @@
 
 ``make bench`` is the same, with ``ONLY="sampling training"`` for some of them. On a quiet machine all of it takes about
 ten minutes. ``build/bench.json`` has the form of a record (:mod:`defectlib.plots.tables`); ``--record`` makes it
-``book/reference/benchmarks.json``, which the book shows.
+``benchmarks/results/benchmarks.json`` and writes ``benchmarks/RESULTS.md`` anew; ``--page`` does only the latter.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmarks import harness
+from benchmarks import harness, results
 from defectlib import runtime
 from defectlib.errors import UserError
 from defectlib.plots import tables
@@ -40,6 +40,9 @@ BUILD, RECORD = "bench", "benchmarks"
 def main(arguments: list[str] | None = None) -> int:
     """Run what the command line names; 0, or 2 where it cannot be."""
     given = _parser().parse_args(arguments)
+    if given.page:
+        print(results.write())
+        return 0
     try:
         if unknown := [name for name in given.names if name not in BENCHMARKS]:
             raise UserError(f"unknown benchmark '{unknown[0]}': known are {', '.join(BENCHMARKS)}")
@@ -61,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all, if none is named")
     parser.add_argument("--tiny", action="store_true", help="smallest sizes, few rounds: whether it runs, not how fast")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU that torch uses")
-    parser.add_argument("--record", action="store_true", help="make these the numbers of record")
+    parser.add_argument("--record", action="store_true", help="make these the reference results")
+    parser.add_argument("--page", action="store_true", help="write RESULTS.md from the reference results, time nothing")
     return parser
 
 
@@ -103,9 +107,11 @@ def write(rows: list[dict[str, Any]], left_out: dict[str, str], threads: int, *,
         "hardware": harness.hardware(),
         "left_out": left_out,
     }
-    places = {BUILD: runtime.REPOSITORY / "build"} | ({RECORD: tables.REFERENCE} if record else {})
+    places = {BUILD: runtime.REPOSITORY / "build"} | ({RECORD: results.RESULTS} if record else {})
     for name, folder in places.items():
         print(tables.write_record(name, frame, provenance, folder))
+    if record:
+        print(results.write(results.RESULTS))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How bad input ends: every case of the tests' catalogue is met once, and counted by entry point and outcome.
 
 Run ``python -m benchmarks.bad_inputs`` in the checkout; the table goes to ``build/bad_inputs.json``, and with
-``--record`` to ``book/reference/bad_inputs.json``, which the book shows. A case ends well if the command says one line
+``--record`` to ``benchmarks/results/bad_inputs.json``, which RESULTS.md shows. A case ends well if the command says one line
 (or, of a folder, a line for each fault), leaves with status 2, and has written, changed and removed nothing.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks import results
 from defectlib import runtime
 from defectlib.plots import tables
 from tests.bad_input.case import Case, faults, meet
@@ -26,13 +27,15 @@ COLUMNS = ("cases", "refused in one line", "refused in a line for each fault", "
 def main() -> None:
     """Meet all cases and write what was counted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--record", action="store_true", help="make these the numbers of record")
+    parser.add_argument("--record", action="store_true", help="make these the reference results")
     arguments = parser.parse_args()
     table = count(CASES)
     print(table.to_string())
     made = provenance()
-    for folder in (runtime.REPOSITORY / "build", *([tables.REFERENCE] if arguments.record else [])):
+    for folder in (runtime.REPOSITORY / "build", *([results.RESULTS] if arguments.record else [])):
         print(tables.write_record(NAME, table, made, folder))
+    if arguments.record:
+        results.write()
 
 
 def count(cases: list[Case]) -> pd.DataFrame:

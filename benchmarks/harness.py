@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.results import seconds
 from defectlib.clock import accelerator, clocked
 
 CPU = torch.device("cpu")
@@ -189,7 +190,7 @@ def in_words(row: Mapping[str, Any]) -> str:
     """A row as a line of the runner's output."""
     parts = [f"{row['benchmark']}, {row['case']} ({row['device']}):"]
     if row["ours"]:
-        parts.append(f"{_seconds(row['ours'])} per {row['unit']}")
+        parts.append(f"{seconds(row['ours'])} per {row['unit']}")
     if row["ratio"]:
         parts.append(f"{row['ratio']:.2f} times as fast [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]")
     if row["above_floor"]:
@@ -197,8 +198,3 @@ def in_words(row: Mapping[str, Any]) -> str:
     if row["goal"]:
         parts.append(f"goal {row['goal']:g} {'met' if row['met'] else 'missed'}")
     return " ".join([parts[0], ", ".join(parts[1:])])
-
-
-def _seconds(value: float) -> str:
-    unit, factor = next((pair for pair in (("s", 1), ("ms", 1e3)) if value * pair[1] >= 1), ("µs", 1e6))
-    return f"{value * factor:.3g} {unit}"

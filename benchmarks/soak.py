@@ -6,8 +6,8 @@ The pairs are sampled by the true command, with tiny nets, and killed in the mid
 every second, against the number of pairs that are journaled. Its slope, with a 95 % interval, comes from means over
 bins of pairs, for each of the two processes alone: one re-reads what the other left. The first tenth of the pairs is
 left out. The training writes its TensorBoard log; what 160,000 steps would write follows from bytes per point. The
-numbers go to ``build/soak.json``; ``--record`` makes those of a whole run ``book/reference/soak.json``, which the book
-shows.
+numbers go to ``build/soak.json``; ``--record`` makes those of a whole run ``benchmarks/results/soak.json``, which
+RESULTS.md shows.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ import psutil
 import yaml
 from scipy import stats
 
+from benchmarks import results
 from benchmarks.faults import outcome, runs
-from defectlib.plots.tables import REFERENCE
 from defectlib.profiles import Profile, load_profile
 from defectlib.runtime import REPOSITORY, made
 from defectlib.settings import DenoiserTraining
@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--steps", type=int, default=3_000, help="of the training whose logs are measured")
-    parser.add_argument("--record", action="store_true", help="make these the numbers of record")
+    parser.add_argument("--record", action="store_true", help="make these the reference results")
     arguments = parser.parse_args()
     if arguments.record and arguments.pairs < PAIRS:
         parser.error(f"--record wants {PAIRS} pairs or more: leave out --pairs")
@@ -77,8 +77,10 @@ def main() -> None:
         print(json.dumps(found["logs"], indent=1))
     command = f"python -m benchmarks.soak --pairs {arguments.pairs} --steps {arguments.steps}"
     record = found | {"provenance": outcome.provenance(command=command, seed=0)}
-    for folder in (REPOSITORY / "build", *([REFERENCE] if arguments.record else [])):
+    for folder in (REPOSITORY / "build", *([results.RESULTS] if arguments.record else [])):
         write_atomically(made(folder) / "soak.json", json.dumps(record, indent=1) + "\n")
+    if arguments.record:
+        results.write()
 
 
 # Pairs --------------------------------------------------------------------------------------------------------------

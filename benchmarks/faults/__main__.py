@@ -1,7 +1,7 @@
 """``python -m benchmarks.faults [--kills 100] [--only KIND ...] [--record]``: all faults, or some kinds of them.
 
 ``build/faults.json`` keeps what was counted, of kinds that are not done this time too. ``--record`` makes a whole count
-``book/reference/faults.json``, which the book shows: only at its end, as a file that changes in the checkout would
+``benchmarks/results/faults.json``, which RESULTS.md shows: only at its end, as a file that changes in the checkout would
 change what the provenance of the kinds says of the code.
 """
 
@@ -17,9 +17,9 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded
 
+from benchmarks import results
 from benchmarks.faults import damage, kills, outcome, races, refusals, runs
 from benchmarks.faults.outcome import Outcome
-from defectlib.plots.tables import REFERENCE
 from defectlib.runtime import REPOSITORY
 from defectlib.store import write_atomically
 
@@ -55,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     failed = sum(not one.passed for one in found)
     print(f"{sum(one.counted for one in found)} faults; lines that failed: {failed}")
     if given.record:
-        write_atomically(REFERENCE / "faults.json", kept.read_text())
+        write_atomically(results.RESULTS / "faults.json", kept.read_text())
+        results.write(results.RESULTS)
     return failed
 
 
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kills", type=int, default=KILLS, help="that strike in the middle of a stage")
     parser.add_argument("--only", nargs="+", choices=KINDS, help="kinds of fault")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--record", action="store_true", help="make these the numbers of record")
+    parser.add_argument("--record", action="store_true", help="make these the reference results")
     return parser
 
 

@@ -203,7 +203,6 @@ STUDIES: dict[str, Callable[..., Study] | None] = {
     "14_baselines": baselines,
     "15_cost": cost,
     "16_defect_click": clicks,
-    "17_measured": None,
 }
 NOTEBOOKS: tuple[str, ...] = tuple(STUDIES)
 

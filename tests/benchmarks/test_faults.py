@@ -166,7 +166,7 @@ def test_a_whole_count_is_kept_as_it_goes_and_of_record_at_its_end(monkeypatch, 
     record.parent.mkdir()
     monkeypatch.setattr(faults, "KINDS", {kind: counted(kind) for kind in ("one", "other")})
     monkeypatch.setattr(faults, "REPOSITORY", tmp_path)
-    monkeypatch.setattr(faults, "REFERENCE", record.parent)
+    monkeypatch.setattr(faults.results, "RESULTS", record.parent)
     monkeypatch.setattr(runs, "warm", lambda: None)
     assert faults.main(["--record", "--seed", "3"]) == 0
     assert capsys.readouterr().out.endswith("2 faults; lines that failed: 0\n")

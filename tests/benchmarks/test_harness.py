@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from benchmarks import __main__ as runner
-from benchmarks import baselines, harness
+from benchmarks import baselines, harness, results
 from benchmarks.harness import Finding, Floor, by_turns, geometric_mean, roofline, spread
-from defectlib.plots import measured, tables
+from defectlib.plots import tables
 
 
 @pytest.fixture
@@ -100,15 +100,18 @@ def test_a_benchmark_runs_tiny_and_returns_what_the_page_reads(name, monkeypatch
     assert {row["goal"] for row in rows if row["goal"]} == GOALS[name]
     for row in rows:
         assert row["benchmark"] == name
-        assert row["benchmark"] in measured.QUESTIONS
         assert row["ours"] is None or row["ours_low"] <= row["ours"] <= row["ours_high"]
         assert row["ratio"] is None or math.isfinite(row["ratio"])
         assert row["floor"] is None or row["floor"] > 0
         assert harness.in_words(row).startswith(f"{name}, {row['case']} (cpu): ")
 
 
-def test_the_page_asks_what_the_runner_has():
-    assert list(measured.QUESTIONS) == list(runner.BENCHMARKS)
+def test_the_committed_page_is_that_of_the_committed_results():
+    assert results.page() == (runner.runtime.REPOSITORY / "benchmarks" / "RESULTS.md").read_text()
+
+
+def test_a_part_without_results_says_so(tmp_path):
+    assert results.page(tmp_path).count("No results yet.") == 4
 
 
 # The runner ---------------------------------------------------------------------------------------------------------
@@ -118,8 +121,8 @@ def test_the_page_asks_what_the_runner_has():
 def places(tmp_path, monkeypatch):
     """A repository to write into, and rates that need no large matrix."""
     monkeypatch.setattr(runner.runtime, "REPOSITORY", tmp_path)
-    monkeypatch.setattr(tables, "REFERENCE", tmp_path / "reference")
-    monkeypatch.setattr(harness, "hardware", lambda: {"cpu": {"bytes_per_second": 1.0}})
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(harness, "hardware", lambda: {"cpu": {"bytes_per_second": 1.0, "operations_per_second": {}}})
     numbers = count(1)
     of = {name: Finding(name, "c", "image", "ours", [next(numbers)]) for name in runner.BENCHMARKS}
     monkeypatch.setattr(runner, "_run", lambda name, tiny: iter([of[name]]))
@@ -133,7 +136,7 @@ def test_one_file_in_the_form_of_a_record(places, capsys):
     found = tables.record("bench", places / "build")
     assert [benchmark for benchmark, _, _ in found.index] == ["store", "training"]
     assert found.attrs["provenance"]["threads"] == 1
-    assert not (places / "reference").exists()
+    assert not (places / "results").exists()
     assert "store, c (cpu): 7 s per image" in capsys.readouterr().out
 
 
@@ -142,7 +145,7 @@ def test_only_all_of_it_becomes_the_record(places, capsys):
     assert "--record wants every benchmark" in capsys.readouterr().err
     assert not (places / "build").exists()
     assert runner.main(["--record"]) == 0
-    assert len(tables.record("benchmarks", places / "reference")) == len(runner.BENCHMARKS)
+    assert len(tables.record("benchmarks", places / "results")) == len(runner.BENCHMARKS)
 
 
 def test_an_unknown_benchmark_is_told_in_one_line(places, capsys):

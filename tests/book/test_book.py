@@ -67,10 +67,6 @@ def test_every_figure_is_numbered_and_says_in_words_what_it_shows(book):
     assert faults == []
 
 
-def test_options_keep_their_two_hyphens(book):
-    assert "command line, --help" in soup(book / "notebooks" / "17_measured.html").text
-
-
 def test_no_page_is_too_heavy(book):
     heavy = {page.name: weight(page) for page in pages(book) if weight(page) > MOST_BYTES}
     assert heavy == {}

@@ -102,7 +102,7 @@ def child_seed(*names: str | int) -> int:
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 GOLDEN = Path(__file__).with_name("golden.json")
-LEFT_OUT = ("00_scoreboard", "13_speed", "15_cost", "17_measured")  # texts, and times
+LEFT_OUT = ("00_scoreboard", "13_speed", "15_cost")  # texts, and times
 #: (product, u, sampler) of the samples of shipped networks.
 SAMPLED = (("softgel", 0, "ddim"), ("softgel", 400, "ddim"), ("twill", 400, "dpm++"), ("washer", 1000, "ddpm"))
 
