@@ -1,8 +1,9 @@
 """How bad input ends: every case of the tests' catalogue is met once, and counted by entry point and outcome.
 
 Run ``python -m benchmarks.bad_inputs`` in the checkout; the table goes to ``build/bad_inputs.json``, and with
-``--record`` to ``benchmarks/results/bad_inputs.json``, which RESULTS.md shows. A case ends well if the command says one line
-(or, of a folder, a line for each fault), leaves with status 2, and has written, changed and removed nothing.
+``--record`` to ``benchmarks/results/bad_inputs.json``, which RESULTS.md shows. A case ends well if the command
+says one line (or, of a folder, a line for each fault), leaves with status 2, and has written, changed and removed
+nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """``python -m benchmarks.faults [--kills 100] [--only KIND ...] [--record]``: all faults, or some kinds of them.
 
 ``build/faults.json`` keeps what was counted, of kinds that are not done this time too. ``--record`` makes a whole count
-``benchmarks/results/faults.json``, which RESULTS.md shows: only at its end, as a file that changes in the checkout would
-change what the provenance of the kinds says of the code.
+``benchmarks/results/faults.json``, which RESULTS.md shows: only at its end, as a file that changes in the checkout
+would change what the provenance of the kinds says of the code.
 """
 
 from __future__ import annotations

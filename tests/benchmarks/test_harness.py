@@ -122,7 +122,8 @@ def places(tmp_path, monkeypatch):
     """A repository to write into, and rates that need no large matrix."""
     monkeypatch.setattr(runner.runtime, "REPOSITORY", tmp_path)
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(harness, "hardware", lambda: {"cpu": {"bytes_per_second": 1.0, "operations_per_second": {}}})
+    rates = {"bytes_per_second": 1.0, "operations_per_second": {}, "accelerator": ""}
+    monkeypatch.setattr(harness, "hardware", lambda: {"cpu": rates})
     numbers = count(1)
     of = {name: Finding(name, "c", "image", "ours", [next(numbers)]) for name in runner.BENCHMARKS}
     monkeypatch.setattr(runner, "_run", lambda name, tiny: iter([of[name]]))
