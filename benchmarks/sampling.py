@@ -20,7 +20,7 @@ from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.pipeline import DefectGenPipeline
 from defectlib.defectgen.synthesis import sample_pairs
 from defectlib.defectgen.timesteps import two_stage_timesteps
-from defectlib.experiments import calls, operations
+from defectlib.experiments import calls, throughput
 from defectlib.experiments.calls import NetworkCalls, Point
 from defectlib.plots import tables
 from defectlib.profiles import Profile, load_profile
@@ -98,5 +98,5 @@ def work(settings: Synthesis, size: int) -> tuple[float, float]:
     types = len(load_train(settings.data)[0].classes)
     counts = map(len, two_stage_timesteps(settings.switch_step, settings.num_inference_steps))
     nets = (settings.large.net, settings.small.net)
-    done = sum(n * operations.of_denoiser(net, types, size) for n, net in zip(counts, nets, strict=True))
+    done = sum(n * throughput.operations_of_denoiser(net, types, size) for n, net in zip(counts, nets, strict=True))
     return done, settings.num_inference_steps * 2 * 4 * channels(types) * size**2

@@ -17,7 +17,7 @@ from defectlib.data.loading import load_train
 from defectlib.defectgen.denoiser import build_denoiser
 from defectlib.defectgen.diffusion import schedule
 from defectlib.device import COMPILE_FROM, configure, generator
-from defectlib.experiments import operations
+from defectlib.experiments import throughput
 from defectlib.experiments.throughput import denoiser_step
 from defectlib.profiles import load_profile
 from defectlib.settings import DenoiserTraining, T
@@ -50,7 +50,9 @@ def _compared(settings: DenoiserTraining, device: torch.device, tiny: bool) -> F
     ways = {"ours": ours, "plain": lambda: [plain() for _ in range(times)]}
     seconds = by_turns(ways, 2 if tiny else 9, device, warm_up=1 if tiny else 3)
     weights = sum(weight.nbytes for weight in net.parameters())
-    each = operations.OF_A_STEP * operations.of_denoiser(settings.net, len(samples[0].classes), x_0.shape[-1])
+    each = throughput.PASSES_OF_A_STEP * throughput.operations_of_denoiser(
+        settings.net, len(samples[0].classes), x_0.shape[-1]
+    )
     return Finding(
         "training",
         f"{settings.net.kind} net, {x_0.shape[-1]} px",

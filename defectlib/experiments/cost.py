@@ -1,8 +1,7 @@
-"""What the paper's tables and figures cost on its own data: work counted from the plans, over measured throughput.
+"""What the paper's tables and figures cost on its own data: steps of the `gpu` profile's plans × seconds of a step.
 
-Operations are counted from the settings of the `gpu` profile's stages; how many of them a network does in a second is
-measured on the machine at hand. That speed is taken to hold for the same network at the full size. Nothing that the
-hours rest on is typed in.
+A step at the paper's size takes as long as its operations at the rate that was measured of the same network on the
+machine at hand. Nothing that the hours rest on is typed in.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from defectlib.experiments.speed import WAYS, Speed
 from defectlib.experiments.study import Study
 from defectlib.profiles import Profile, load_profile
 from defectlib.settings import (
+    MODEL_NAMES,
     DenoiserTraining,
-    RivalTraining,
     SegmenterTiming,
     SegmenterTraining,
     Stage,
@@ -35,6 +34,7 @@ from defectlib.store import provenance
 
 SETTING = "gpu"
 """The profile that is priced: the paper's setting."""
+EVERYTHING = "everything"
 
 #: Network, what it does (a training step, or a call), side of its images in pixels.
 Part = tuple[str, str, int]
@@ -42,11 +42,7 @@ Part = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Job(Run):
-    """A command, and what it makes.
-
-    Attributes:
-        stages: What has to be made, inputs not listed.
-    """
+    """A command, and the ``stages`` that it makes, inputs not listed."""
 
     stages: tuple[Stage, ...]
 
@@ -87,8 +83,6 @@ class Cost(Study):
         """The throughput alone."""
         return (self.throughput,)
 
-    # What was measured ----------------------------------------------------------------------------------------------
-
     @cached_property
     def speeds(self) -> pd.DataFrame:
         """Index ``network``, ``work``; ``side``, ``images``, ``operations`` of one go, and its ``seconds``.
@@ -114,8 +108,6 @@ class Cost(Study):
     def record_name(self) -> str:
         """What the numbers of record of this device are called."""
         return record_name(self.throughput.device)
-
-    # What has to be done --------------------------------------------------------------------------------------------
 
     def jobs(self) -> tuple[Job, ...]:
         """A command for each table, those first whose results later ones take up."""
@@ -147,53 +139,38 @@ class Cost(Study):
 
     @cached_property
     def work(self) -> pd.DataFrame:
-        """Index ``makes``, ``network``, ``work``, ``side``; what the rows before have made is not made again.
+        """Index ``makes``, ``network``, ``work``, ``side``; ``trainings``, ``steps`` (or calls), their ``operations``.
 
-        ``trainings`` that are begun, and ``shared``, that the rows before have made; ``images`` that steps or calls
-        see; ``operations``.
+        What the rows before have made is not made again.
         """
         seen: set[str] = set()
-        rows = {}
+        rows: dict[tuple, list] = {}
         for job in (*self.jobs(), self.beside()):
-            done, begun, shared = Counter(), Counter(), Counter()
-            for stage in _every(job.stages, set()):
-                fresh = stage.key() not in seen
-                for part, images in images_of(stage).items():
-                    done[part] += images if fresh else 0
-                    if isinstance(stage, DenoiserTraining | SegmenterTraining):
-                        begun[part] += fresh
-                        shared[part] += not fresh
-                seen.add(stage.key())
-            for part, images in done.items():
-                operations = float(images * self.operations(*part))  # too many for 64 bits
-                values = {"trainings": begun[part], "shared": shared[part], "images": images, "operations": operations}
-                rows[job.makes, *part] = values
+            for stage in every_stage(job.stages, seen):
+                for part, (steps, images) in steps_of(stage).items():
+                    row = rows.setdefault((job.makes, *part), [0, 0, 0.0])
+                    row[0] += part[1] == "step"
+                    row[1] += steps
+                    row[2] += float(steps * images * self.operations(*part))  # too many for 64 bits
         index = pd.MultiIndex.from_tuples(rows, names=["makes", "network", "work", "side"])
-        return pd.DataFrame(list(rows.values()), index=index)
-
-    @cached_property
-    def _counted(self) -> dict[Any, int]:
-        return {}
+        return pd.DataFrame(list(rows.values()), index, columns=["trainings", "steps", "operations"])
 
     def operations(self, network: str, work: str, side: int) -> int:
         """Floating-point operations for one image, of the whole setting's network.
 
         Counted for the number of defect types that most products have; it enters the first and the last layer alone.
         """
-        from defectlib.experiments import operations
+        from defectlib.experiments import throughput
 
         nets = {"large": self.whole.large_net, "small": self.whole.small_net(self.whole.receptive_field)}
         trains = work == "step"
-        heads = trains and network not in nets  # those that serve training alone
-        if (network, heads, side) not in self._counted:
-            if network in nets:
-                each = operations.of_denoiser(nets[network], self.defect_types, side)
-            else:
-                each = operations.of_segmenter(network, self.defect_types, side, training=trains)
-            self._counted[network, heads, side] = each
-        return self._counted[network, heads, side] * (operations.OF_A_STEP if trains else 1)
+        if network in nets:
+            each = throughput.operations_of_denoiser(nets[network], self.defect_types, side)
+        else:
+            each = throughput.operations_of_segmenter(network, self.defect_types, side, training=trains)
+        return each * (throughput.PASSES_OF_A_STEP if trains else 1)
 
-    @property
+    @cached_property
     def defect_types(self) -> int:
         """Of most products."""
         every = (self.whole.data(known(name)) for names in PRODUCTS.values() for name in names)
@@ -205,41 +182,58 @@ def record_name(device: str) -> str:
     return f"throughput_{device}"
 
 
-# Counting -----------------------------------------------------------------------------------------------------------
-
-
-def images_of(stage: Stage) -> dict[Part, int]:
-    """How many images pass through which network; nothing of a stage that is not counted (see :func:`uncounted`)."""
-    if isinstance(stage, DenoiserTraining):
-        return {(stage.net.kind, "step", stage.crop or stage.data.size): stage.steps * stage.batch}
-    if isinstance(stage, SegmenterTraining):
-        return {(stage.model, "step", stage.crop or stage.data.size): stage.steps * stage.batch}
+def steps_of(stage: Stage) -> dict[Part, tuple[int, int]]:
+    """How many steps or calls of which network a stage takes, and of how many images each is."""
+    if isinstance(stage, DenoiserTraining | SegmenterTraining):
+        network = stage.net.kind if isinstance(stage, DenoiserTraining) else stage.model
+        return {(network, "step", stage.crop or stage.data.size): (stage.steps, stage.batch)}
     if isinstance(stage, Synthesis):
         from defectlib.defectgen.timesteps import two_stage_timesteps
 
         calls = two_stage_timesteps(stage.switch_step, stage.num_inference_steps)
         side, nets = stage.size or stage.data.size, (stage.large.net.kind, stage.small.net.kind)
-        found = Counter()
-        for net, of_net in zip(nets, calls, strict=True):
-            found[net, "call", side] += len(of_net) * stage.count
-        return {part: images for part, images in found.items() if images}
+        return {(net, "call", side): (len(t) * stage.count, 1) for net, t in zip(nets, calls, strict=True) if len(t)}
     if isinstance(stage, SegmenterTiming):
         from defectlib.segmentation.latency import WARM_UP
 
-        goes = len(WAYS) * (WARM_UP + stage.rounds)
-        return {(model, "call", stage.data.size): goes for model in stage.models}
+        calls = len(WAYS) * (WARM_UP + stage.rounds)
+        return {(model, "call", stage.data.size): (calls, 1) for model in stage.models}
     return {}
 
 
-def uncounted(stages: Iterable[Stage]) -> list[str]:
-    """Trainings below ``stages`` whose steps are not timed here, by the method's name."""
-    return sorted({stage.method for stage in _every(stages, set()) if isinstance(stage, RivalTraining)})
-
-
-def _every(stages: Iterable[Stage], seen: set[str]) -> Iterator[Stage]:
-    """All ``stages`` and their inputs, each once, inputs first."""
+def every_stage(stages: Iterable[Stage], seen: set[str]) -> Iterator[Stage]:
+    """All ``stages`` and their inputs that are not ``seen``, each once, inputs first."""
     for stage in stages:
         if (key := stage.key()) not in seen:
             seen.add(key)
-            yield from _every(stage.inputs().values(), seen)
+            yield from every_stage(stage.inputs().values(), seen)
             yield stage
+
+
+def hours(work: pd.DataFrame, speeds: pd.DataFrame) -> pd.DataFrame:
+    """The table: ``work`` with ``share`` (what it is for), ``seconds`` of a step or call, ``hours`` and their range.
+
+    A baseline that was not timed is taken to be as slow as the slowest that was.
+
+    Args:
+        work: See :attr:`Cost.work`.
+        speeds: See :attr:`Cost.speeds`; of this run or of record.
+    """
+    found = work.copy()
+    nets = {"large": "large nets", "small": "small nets"}
+    found["share"] = [
+        nets.get(network, "baselines") if does == "step" or network not in nets else "sampling"
+        for _, network, does, _ in work.index
+    ]
+    for end in ("", "_low", "_high"):
+        rates = speeds["operations"] / speeds[f"seconds{end}"]
+        slowest = rates[[name in MODEL_NAMES for name in rates.index.get_level_values("network")]].groupby("work").min()
+        each = [rates.get((network, does), slowest[does]) for _, network, does, _ in work.index]
+        found[f"hours{end}"] = work["operations"] / each / 3600
+    return found.assign(seconds=3600 * found["hours"] / found["steps"])
+
+
+def by_table(found: pd.DataFrame) -> pd.DataFrame:
+    """Of :func:`hours` the sums: index ``makes``, and :data:`EVERYTHING` in the last row."""
+    table = found.drop(columns=["share", "seconds"]).groupby(level="makes", sort=False).sum()
+    return pd.concat([table, table.sum().to_frame(EVERYTHING).T]).rename_axis("makes")

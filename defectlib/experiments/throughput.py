@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import AdamW
 
 from defectlib import runtime
-from defectlib.clock import accelerator, clocked, threads
+from defectlib.clock import accelerator, clocked, counted, threads
 from defectlib.data.encode import channels, encode, stack
 from defectlib.data.loading import load_train
 from defectlib.data.sample import Sample
@@ -25,11 +27,10 @@ from defectlib.defectgen.denoiser import build_denoiser
 from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.training import reconstruction_loss
 from defectlib.device import autocast, compiled, configure, generator, upload
-from defectlib.experiments import operations
 from defectlib.segmentation.losses import class_weights, criterion
 from defectlib.segmentation.models import build, spec
 from defectlib.segmentation.training import Pool
-from defectlib.settings import DenoiserTraining, SegmenterTraining, T, Throughput
+from defectlib.settings import DenoiserTraining, Net, SegmenterTraining, T, Throughput
 from defectlib.store import write_atomically
 
 THROUGHPUT = "throughput.json"
@@ -37,6 +38,11 @@ WARM_UP = {"cpu": 1, "cuda": 3}
 """Goes before those that count: the first ones choose algorithms, compile, and fill the optimiser's state."""
 
 STEP, CALL = "step", "call"
+PASSES_OF_A_STEP = 3
+"""A training step in forward passes: on the way back every product is undone towards its weights and its input.
+
+torch counts a way back too, but that of a grouped convolution as if it had no groups, which is many times too much.
+"""
 
 
 @dataclass
@@ -103,9 +109,9 @@ def _denoiser(
         with autocast(device, settings.dtype):
             network(x_t, 500)
 
-    each = operations.of_denoiser(settings.net, types, side)
+    each = operations_of_denoiser(settings.net, types, side)
     about = {"network": settings.net.kind, "side": side}
-    trained = {"work": STEP, "images": settings.batch, "operations": operations.OF_A_STEP * each * settings.batch}
+    trained = {"work": STEP, "images": settings.batch, "operations": PASSES_OF_A_STEP * each * settings.batch}
     called = {"work": CALL, "images": pairs, "operations": each * pairs}
     return Timed(about | trained, step), Timed(about | called, call)
 
@@ -158,9 +164,9 @@ def _segmenter(settings: SegmenterTraining, samples: tuple[Sample, ...], device:
         with autocast(device, settings.dtype):
             deployed(image)
 
-    each = [operations.of_segmenter(settings.model, types, side, training=training) for training in (True, False)]
+    each = [operations_of_segmenter(settings.model, types, side, training=training) for training in (True, False)]
     about = {"network": settings.model, "side": side}
-    trained = {"work": STEP, "images": settings.batch, "operations": operations.OF_A_STEP * each[0] * settings.batch}
+    trained = {"work": STEP, "images": settings.batch, "operations": PASSES_OF_A_STEP * each[0] * settings.batch}
     return Timed(about | trained, step), Timed(about | {"work": CALL, "images": 1, "operations": each[1]}, call)
 
 
@@ -195,3 +201,21 @@ def segmenter_step(
         value.item()
 
     return step, model
+
+
+@cache
+def operations_of_denoiser(net: Net, defect_types: int, side: int) -> int:
+    """Of one call on one image of ``side`` pixels. The net is never filled: one of any size costs no memory."""
+    with FakeTensorMode():
+        denoiser = build_denoiser(net, channels(defect_types), seed=0)
+        return counted(lambda: denoiser(torch.empty(1, channels(defect_types), side, side), 0))
+
+
+@cache
+def operations_of_segmenter(name: str, defect_types: int, side: int, *, training: bool) -> int:
+    """Of one image of ``side`` pixels; with ``training`` to all heads, also to those that serve training alone."""
+    model = build(name, defect_types)
+    if not training:
+        return counted(lambda: model.eval()(torch.zeros(1, 3, side, side)))
+    # One image alone is too few for batch normalisation.
+    return counted(lambda: model.train().heads(torch.zeros(2, 3, side, side))) // 2

@@ -13,7 +13,7 @@ from defectlib.clock import counted
 from defectlib.data.encode import channels, encode, stack
 from defectlib.data.loading import load_train
 from defectlib.defectgen import training
-from defectlib.experiments import operations, throughput
+from defectlib.experiments import throughput
 from defectlib.experiments.cost import Cost
 from defectlib.segmentation import training as segmentation
 from defectlib.settings import LargeNet, SmallNet
@@ -41,7 +41,7 @@ def test_three_forward_passes_are_what_torch_counts_of_a_step_without_grouped_co
     with FlopCounterMode(display=False) as counter:
         layers(images).sum().backward()
     # The first layer has no gradient of its input.
-    assert counter.get_total_flops() == pytest.approx(operations.OF_A_STEP * forward - forward / 40)
+    assert counter.get_total_flops() == pytest.approx(throughput.PASSES_OF_A_STEP * forward - forward / 40)
 
 
 def test_attention_is_counted():
@@ -55,23 +55,23 @@ def test_attention_is_counted():
 @pytest.mark.parametrize("net", [LargeNet(channels=(8, 16), attention=(1,)), SmallNet(receptive_field=17, channels=8)])
 def test_a_net_that_is_never_filled_has_the_operations_of_a_real_one(net):
     before = torch.get_rng_state()
-    found = operations.of_denoiser(net, 3, 32)
+    found = throughput.operations_of_denoiser(net, 3, 32)
     assert torch.equal(before, torch.get_rng_state())
     real = training.build_denoiser(net, channels(3), 0)
     assert found == counted(lambda: real(torch.zeros(1, channels(3), 32, 32), 0)) > 0
 
 
 def test_training_heads_are_counted_in_steps_alone():
-    assert operations.of_segmenter("Bise", 2, 32, training=True) > operations.of_segmenter(
+    assert throughput.operations_of_segmenter("Bise", 2, 32, training=True) > throughput.operations_of_segmenter(
         "Bise", 2, 32, training=False
     )
-    assert operations.of_segmenter("UNet", 2, 32, training=True) == operations.of_segmenter(
+    assert throughput.operations_of_segmenter("UNet", 2, 32, training=True) == throughput.operations_of_segmenter(
         "UNet", 2, 32, training=False
     )
 
 
 def test_the_number_of_defect_types_hardly_matters():
-    few, many = (operations.of_segmenter("M-B0", types, 32, training=True) for types in (2, 8))
+    few, many = (throughput.operations_of_segmenter("M-B0", types, 32, training=True) for types in (2, 8))
     assert 1 < many / few < 1.01
 
 
@@ -110,7 +110,7 @@ def test_the_stage_times_a_step_and_a_call_of_each_network(timed, smoke):
 
 def test_operations_are_of_all_images_of_a_go(timed, smoke):
     types = len(load_train(smoke.data("softgel"))[0].classes)
-    each = operations.of_denoiser(smoke.large_net, types, smoke.size)
+    each = throughput.operations_of_denoiser(smoke.large_net, types, smoke.size)
     step, call = timed["timed"][:2]
     assert (step["images"], step["operations"]) == (smoke.large.batch, 3 * each * smoke.large.batch)
     assert (call["images"], call["operations"]) == (smoke.large.batch, each * smoke.large.batch)
