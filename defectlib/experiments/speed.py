@@ -118,40 +118,26 @@ def _time(row: pd.Series, way: str) -> str:
 
 
 def differences(table: pd.DataFrame) -> pd.DataFrame:
-    """How far the outputs of each way are from eager, and what was done to the optimised models."""
+    """How far the outputs of each way are from eager, whether that is within the tolerance, and what was optimised."""
     columns: dict[str, pd.Series] = {}
     for way in ("optimised", "onnx"):
         if f"{way}_probability" in table:
             columns[f"{WAYS[way]}: probability"] = table[f"{way}_probability"].map("{:.1e}".format)
             columns[f"{WAYS[way]}: changed pixels (%)"] = (100 * table[f"{way}_changed"]).map("{:.2f}".format)
+        kept = (key for key in ("within", "reason") if f"{way}_{key}" in table)
+        columns |= {f"{WAYS[way]}: {key}": table[f"{way}_{key}"] for key in kept}
     return pd.DataFrame({**columns, "what was optimised": table["done"]}, index=table.index)
 
 
-def faults(table: pd.DataFrame) -> list[str]:
-    """What must be said of single times: outputs beyond the tolerance, models that have no ONNX file."""
-    said = []
+def fastest(table: pd.DataFrame) -> pd.DataFrame:
+    """By way: the fastest model, its milliseconds, and how many times as fast as eager all models are."""
+    rows = {}
     for way, title in WAYS.items():
-        for model, row in table.iterrows():
-            if row.get(f"{way}_within", True) is False:
-                said.append(f"{BEYOND} {model}, {title}: its outputs are not those of eager within the tolerance.")
-            if isinstance(reason := row.get(f"{way}_reason"), str):
-                said.append(f"{model}, {title}: {reason}.")
-    return said
-
-
-def conclusion(table: pd.DataFrame) -> list[str]:
-    """Which model is the fastest each way, and how much sooner each way is than eager over all models."""
-    said = []
-    for way, title in WAYS.items():
-        times = table[way].dropna()
-        if times.empty:
-            continue
-        model = times.idxmin()
-        said.append(f"{title}: {model} is the fastest, with {times[model]:.1f} ms")
-        if way != "eager":
+        if not (times := table[way].dropna()).empty:
             gains = (table["eager"] / table[way]).dropna()
-            said[-1] += f"; {gains.median():.1f} times as fast as eager ({gains.min():.1f} to {gains.max():.1f})"
-    return [f"{sentence}." for sentence in said]
+            values = (times.idxmin(), times.min(), gains.median(), gains.min(), gains.max())
+            rows[title] = dict(zip(("fastest", "ms", "gain, median", "least", "most"), values, strict=True))
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("way")
 
 
 def _with_attrs(frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
