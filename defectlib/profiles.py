@@ -8,6 +8,7 @@ artifact.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -33,14 +34,9 @@ from defectlib.settings import (
     Fidelity,
     Judgement,
     LargeNet,
-    LrSchedule,
     Net,
     OracleTraining,
     PublishedData,
-    ReleasedFidelity,
-    ReleasedSynthesis,
-    RivalFidelity,
-    RivalJudgement,
     RivalMethod,
     RivalSynthesis,
     RivalTraining,
@@ -50,119 +46,76 @@ from defectlib.settings import (
     SegmenterTraining,
     Settings,
     SmallNet,
+    Stage,
     Synthesis,
     T,
     parse,
+    part,
 )
 
 PROFILES = REPOSITORY / "notebooks" / "profiles"
+#: SinDiffusion's field of view, as a share of the image's side: that of its authors' net is 101 px, at 256 px.
+SINDIFFUSION_FIELD = 101 / 256
+
+# Some of a stage's settings, which :meth:`Profile.stage` completes.
+Denoiser, Segmenter, Oracle, Clicker, Rival = map(
+    part, (DenoiserTraining, SegmenterTraining, OracleTraining, ClickerTraining, RivalTraining)
+)
 
 
-class NetBudget(Settings):
-    """How one of the two denoisers is trained: fields of :class:`~defectlib.settings.DenoiserTraining`."""
-
-    steps: int = Field(ge=1)
-    batch: int = Field(16, ge=1)
-    lr: float = Field(1e-3, gt=0)
-    lr_schedule: LrSchedule = "cosine"
-    weight_decay: float = Field(2e-3, ge=0)
-    ema: float = Field(0.998, gt=0, lt=1)
-    mask_weight: float = Field(2.0, gt=0)
-    accumulate: int = Field(1, ge=1)
-    processes: int = Field(1, ge=1)
-    checkpoint_every: int = Field(250, ge=1)
-    samples_every: int = Field(0, ge=0)
-    tensorboard: bool = False
-
-
-class OwnBudget(Settings):
+class Own(Settings):
     """What the user's own defects get: training at native scale, on crops."""
 
     crop: int = Field(64, ge=32)  # pixels a side, of training crops and of synthetic pairs
-    large: NetBudget
-    small: NetBudget
+    large: Denoiser
+    small: Denoiser
     count: int = Field(100, ge=1)  # synthetic pairs
-    segmenter_steps: int = Field(ge=1)
+    segmenter: Segmenter
     seeds: tuple[int, ...] = (0, 1, 2)  # of the baseline: one training tells nothing
 
 
-class OracleBudget(Settings):
-    """How an oracle is trained: fields of :class:`~defectlib.settings.OracleTraining`."""
+class Annotator(Settings):
+    """How Defect-Click and others are measured: the simulated annotator's clicks."""
 
-    scenes: int = Field(4000, ge=1)
-    unseen: int = Field(500, ge=1)
-    width: int = Field(16, ge=4)
-    levels: int = Field(4, ge=2)
-    steps: int = Field(ge=1)
-    batch: int = Field(16, ge=2)
-
-
-class ClickerBudget(Settings):
-    """How Defect-Click is trained, fields of :class:`~defectlib.settings.ClickerTraining`, and how it is measured."""
-
-    products: tuple[str, ...] = ("softgel", "washer", "twill", "brushed_plate")
-    sizes: tuple[int, ...] = (64, 128, 256)
-    scenes: int = Field(1200, ge=1)
-    widths: tuple[int, int, int, int] = (16, 32, 80, 128)
-    depths: tuple[int, int, int, int] = (1, 1, 1, 1)
-    crop: int = Field(96, ge=32)
-    steps: int = Field(ge=1)
-    trial_steps: int = Field(ge=1)  # of one that is trained to be measured on a product it has not seen
-    batch: int = Field(8, ge=1)
-    lr: float = Field(2e-3, gt=0)
-    checkpoint_every: int = Field(250, ge=1)
-    clicks: int = Field(20, ge=1)  # of the simulated annotator, on each defect at most
+    trial_steps: int = Field(ge=1)  # of a Defect-Click that is trained to be measured on a product it has not seen
+    clicks: int = Field(20, ge=1)  # on each defect at most
     images: int | None = Field(None, ge=1)  # held out, that are clicked on; None: all
     size: int = Field(128, ge=32, le=512)  # pixels a side, of the images that are clicked on
 
 
-class RivalBudget(Settings):
-    """How one of the other generators is trained: fields of :class:`~defectlib.settings.RivalTraining`."""
-
-    steps: int = Field(ge=1)
-    batch: int = Field(1, ge=1)
-    channels: int = Field(32, ge=4)
-    lr: float = Field(2e-4, gt=0)
-    checkpoint_every: int = Field(250, ge=1)
-
-
-class RivalBudgets(Settings):
+class Rivals(Settings):
     """How the generators that the paper compares with are trained; ``one``: on a single image, to see that they can."""
 
-    singan: RivalBudget
-    sindiffusion: NetBudget
-    cyclegan: RivalBudget
-    cyclegan_one: RivalBudget
-    ddpm_one: NetBudget
+    singan: Rival
+    sindiffusion: Denoiser
+    cyclegan: Rival
+    cyclegan_one: Rival
+    ddpm_one: Denoiser
 
 
-#: SinDiffusion's field of view, as a share of the image's side: that of its authors' net is 101 px, at 256 px.
-SINDIFFUSION_FIELD = 101 / 256
-
-
-class MemorisationBudget(Settings):
+class Memorisation(Settings):
     """The nets that are asked what they memorise: on how many images, with which fields, all trained alike."""
 
     size: int = Field(32, ge=32, le=512)  # pixels a side
     shots: tuple[int, ...]  # training images per defect type
     fields: tuple[int, ...]  # receptive fields of small nets, pixels; the large net comes after them
     channels: int = Field(32, ge=8)  # of every small net
-    net: NetBudget
+    net: Denoiser
     pairs: int = Field(ge=2)  # per net
     # Those of them, as (shots, field), that a notebook makes without being asked for all; None: all. No field: large.
     cells: tuple[tuple[int, int | None], ...] | None = None
     density_steps: int = Field(3000, ge=1)  # of the nets of Figure 3
 
 
-class WatchedBudget(Settings):
+class Watched(Settings):
     """The net whose samples are shown while it learns: of small images, so that a page need not wait long for it."""
 
     size: int = Field(32, ge=32, le=512)  # pixels a side
-    net: NetBudget
+    net: Denoiser
     at: tuple[Annotated[int, Field(ge=1)], ...]  # steps after which it samples
 
 
-class ControlBudget(Settings):
+class Controls(Settings):
     """What synthetic pairs are held against, all of it in equal number, and the baseline that is asked."""
 
     model: str = "UNet"
@@ -171,7 +124,7 @@ class ControlBudget(Settings):
     rivals: tuple[Literal["CycleGAN", "SinGAN", "SinDiffusion"], ...] = ("CycleGAN", "SinGAN", "SinDiffusion")
 
 
-class SpeedBudget(Settings):
+class Speed(Settings):
     """The networks whose latency and throughput are measured, and how long that may take."""
 
     models: tuple[str, ...] = tuple(MODEL_NAMES)
@@ -181,7 +134,7 @@ class SpeedBudget(Settings):
 
 
 class Profile(Settings):
-    """A profile's values; see ``notebooks/profiles/``."""
+    """A profile's values; see ``notebooks/profiles/``. Tables named as a kind of stage hold some of its settings."""
 
     name: str
     products: tuple[str, ...]  # of the embedded dataset, those with trained generators first
@@ -193,9 +146,9 @@ class Profile(Settings):
     patch_channels: int = Field(48, ge=8)  # of small nets with one resolution
     receptive_field: int = 45  # pixels a side, of the small net
     receptive_fields: tuple[int, ...] = (17, 45)  # of the small nets in the playground
-    large: NetBudget
-    small: NetBudget
-    patch: NetBudget  # small nets with one resolution
+    large: Denoiser
+    small: Denoiser
+    patch: Denoiser  # small nets with one resolution
     switch_step: int = 400  # u
     switch_steps: tuple[int, ...] = (0, 200, 400, 600, 800, 1000)
     num_inference_steps: int = Field(50, ge=1)
@@ -209,42 +162,60 @@ class Profile(Settings):
     pretrained: bool = False  # encoders start from ImageNet weights, where there are any
     boosted: tuple[str, ...] = ("DL", "M-B0")  # those trained with more and more synthetic pairs
     ratios: tuple[Annotated[int, Field(ge=0)], ...] = (0, 20, 50, 100, 200, 300)  # synthetic pairs in % of real images
-    controls: ControlBudget = ControlBudget()
-    segmenter_steps: int = Field(ge=1)
-    segmenter_batch: int = Field(8, ge=1)
-    segmenter_lr: float = Field(1e-3, gt=0)
+    controls: Controls = Controls()
+    segmenter: Segmenter
     seeds: tuple[int, ...] = (0,)  # of segmenters
-    oracle: OracleBudget  # of the segmenter that judges pairs of embedded products
-    clicker: ClickerBudget
-    rivals: RivalBudgets
-    memorisation: MemorisationBudget
-    watched: WatchedBudget
-    speed: SpeedBudget
-    own: OwnBudget
+    oracle: Oracle  # the segmenter that judges pairs of embedded products
+    clicker: Clicker
+    annotator: Annotator
+    rivals: Rivals
+    memorisation: Memorisation
+    watched: Watched
+    speed: Speed
+    own: Own
     retrain: bool = False  # train also what comes with the package
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     # From a profile to the settings of stages ------------------------------------------------------------------------
 
-    def data(self, product: str) -> Data:
+    @property
+    def machine(self) -> dict[str, str]:
+        """Device and arithmetic, resolved: they enter the key of what is trained."""
+        device = _has_cuda() if self.device == "auto" else self.device
+        precision = _has_bf16(device) if self.precision == "auto" else self.precision
+        return {"device": device, "dtype": precision}
+
+    def stage(self, kind: type[Stage], table: Mapping[str, Any] | None = None, **over: Any) -> Any:
+        """Settings of a stage: what this profile says of every one (device, arithmetic, u, …), ``table``, ``over``."""
+        common = self.machine | {
+            name: getattr(self, name) for name in ("retrain", "switch_step", "num_inference_steps", "sampler")
+        }
+        known = {name: value for name, value in common.items() if name in kind.model_fields}
+        return parse(kind, {**known, **(table or {}), **over})
+
+    def data(self, product: str, **over: Any) -> Data:
         """A product at this profile's size: of the embedded dataset, or DATASET/PRODUCT of a published one."""
         dataset, slash, name = product.rpartition("/")
+        values = {"size": self.size, "shots": self.shots} | over
         if slash:
-            return published_data(dataset, name, size=self.size, shots=self.shots)
-        return parse(
-            EmbeddedData,
-            {"product": product, "size": self.size, "shots": self.shots, "eval_count": self.eval_count},
-        )
+            return published_data(dataset, name, **values)
+        return parse(EmbeddedData, {"product": product, "eval_count": self.eval_count, **values})
+
+    # Defect-Gen
+
+    def denoiser(self, data: Data, net: Net, table: Mapping[str, Any], **over: Any) -> DenoiserTraining:
+        """One of the nets, trained as ``table`` says."""
+        return self.stage(DenoiserTraining, table, data=data, net=net, **over)
 
     def large_training(self, data: Data) -> DenoiserTraining:
         """The large net on embedded or whole images."""
-        return self._denoiser(data, self.large_net, self.large)
+        return self.denoiser(data, self.large_net, self.large)
 
     def small_training(self, data: Data, receptive_field: int | None = None) -> DenoiserTraining:
         """A small net by its receptive field in pixels; by default this profile's."""
         field = self.receptive_field if receptive_field is None else receptive_field
-        return self._denoiser(data, self.small_net(field), self.patch if field <= 25 else self.small)
+        return self.denoiser(data, self.small_net(field), self.patch if field <= 25 else self.small)
 
     def small_net(self, receptive_field: int) -> SmallNet:
         """The small net of that receptive field: nets with one resolution are cheap enough to be wider."""
@@ -253,12 +224,12 @@ class Profile(Settings):
 
     def watched_training(self, product: str) -> DenoiserTraining:
         """A large net on small images of a product, which keeps samples from the same noise as it learns."""
-        data = self.model_copy(update={"size": self.watched.size}).data(product)
-        return self._denoiser(data, self.large_net, self.watched.net, samples_at=self.watched.at)
+        data = self.data(product, size=self.watched.size)
+        return self.denoiser(data, self.large_net, self.watched.net, samples_at=self.watched.at)
 
-    def _denoiser(self, data: Data, net: Net, budget: NetBudget, **others: Any) -> DenoiserTraining:
-        values = {"data": data, "net": net, **others, "retrain": self.retrain, **budget.model_dump(), **self.machine}
-        return parse(DenoiserTraining, values)
+    def _pairs(self, large: DenoiserTraining, small: DenoiserTraining, **over: Any) -> Synthesis:
+        asked = {"count": self.gallery} | {name: value for name, value in over.items() if value is not None}
+        return self.stage(Synthesis, large=large, small=small, **asked)
 
     def synthesis(
         self,
@@ -269,93 +240,82 @@ class Profile(Settings):
         count: int | None = None,
     ) -> Synthesis:
         """A synthetic set from this profile's nets."""
-        values = {
-            "large": self.large_training(data),
-            "small": self.small_training(data, receptive_field),
-            "switch_step": self.switch_step if switch_step is None else switch_step,
-            "num_inference_steps": self.num_inference_steps,
-            "sampler": self.sampler,
-            "count": self.gallery if count is None else count,
-            **self.machine,
-        }
-        return parse(Synthesis, values)
+        small = self.small_training(data, receptive_field)
+        return self._pairs(self.large_training(data), small, switch_step=switch_step, count=count)
+
+    def alone(self, net: DenoiserTraining, count: int | None = None) -> Synthesis:
+        """A synthetic set from one net alone."""
+        return self._pairs(net, net, switch_step=T if isinstance(net.net, SmallNet) else 0, count=count)
+
+    def released(self, synthetic: Synthesis) -> Synthesis:
+        """The same nets, noise, and number of calls, along the path of the released code."""
+        return parse(Synthesis, {**dict(synthetic), "path": "release"})
+
+    def own_synthesis(
+        self, data: Data, count: int | None = None, size: int | None = None, switch_step: int | None = None
+    ) -> Synthesis:
+        """A synthetic set for the user's own defects, from nets trained on crops at native scale.
+
+        Pairs are as large as the crops, or ``size`` pixels a side: the nets fit any canvas.
+        """
+        own, small_net = self.own, self.small_net(self.receptive_field)
+        crop = {"crop": own.crop, "crop_by": "defect"}
+        nets = (
+            self.denoiser(data, self.large_net, own.large, **crop),
+            self.denoiser(data, small_net, own.small, **crop),
+        )
+        count, size = own.count if count is None else count, own.crop if size is None else size
+        return self._pairs(*nets, switch_step=switch_step, count=count, size=size)
+
+    def memorising(self, product: str, shots: int, receptive_field: int | None) -> Synthesis:
+        """A synthetic set from one net alone, the large one or a small one, that was trained on so many images."""
+        asked = self.memorisation
+        small = receptive_field and SmallNet(receptive_field=receptive_field, channels=asked.channels)
+        data = self.data(product, size=asked.size, shots=shots)
+        return self.alone(self.denoiser(data, small or self.large_net, asked.net), asked.pairs)
 
     def sampler_timing(self, data: Data, points: tuple[tuple[Sampler, int], ...]) -> SamplerTiming:
         """The speed of this profile's nets on this machine, with each sampler and number of network calls."""
-        values = {
-            "large": self.large_training(data),
-            "small": self.small_training(data),
-            "points": points,
-            "machine": machine(),
-            "switch_step": self.switch_step,
-            **self.machine,
-        }
-        return parse(SamplerTiming, values)
+        nets = {"large": self.large_training(data), "small": self.small_training(data)}
+        return self.stage(SamplerTiming, nets, points=points, machine=machine())
 
-    def released(self, synthetic: Synthesis) -> ReleasedSynthesis:
-        """The same nets, noise, and number of calls, along the path of the released code."""
-        return parse(ReleasedSynthesis, dict(synthetic))
+    # Other generators, and what is asked of synthetic pairs
 
-    def fidelity(self, synthetic: Synthesis | RivalSynthesis) -> Fidelity | RivalFidelity:
+    def sindiffusion(self, data: Data, image: int) -> DenoiserTraining:
+        """SinDiffusion: a small net that is trained on one image (see :mod:`defectlib.rivals.sindiffusion`)."""
+        field = min(RECEPTIVE_FIELDS, key=lambda known: abs(known - SINDIFFUSION_FIELD * self.size))
+        return self.denoiser(data, self.small_net(field), self.rivals.sindiffusion, image=image)
+
+    def ddpm_one(self, data: Data, image: int) -> DenoiserTraining:
+        """The large net on one image."""
+        return self.denoiser(data, self.large_net, self.rivals.ddpm_one, image=image)
+
+    def rival_training(self, data: Data, method: RivalMethod, image: int | None = None) -> RivalTraining:
+        """SinGAN or CycleGAN, on all training images or on one."""
+        one = "_one" if method == "CycleGAN" and image is not None else ""
+        table = getattr(self.rivals, method.lower() + one)
+        # Always in full precision: what two adversaries are told are small differences, and neither net is large.
+        return self.stage(RivalTraining, table, data=data, method=method, image=image, dtype="fp32")
+
+    def rival_synthesis(self, rival: RivalTraining, count: int | None = None) -> RivalSynthesis:
+        """A synthetic set from SinGAN or CycleGAN."""
+        return self.stage(RivalSynthesis, rival=rival, count=self.gallery if count is None else count)
+
+    def fidelity(self, synthetic: Synthesis | RivalSynthesis) -> Fidelity:
         """The measures of a synthetic set."""
-        if isinstance(synthetic, RivalSynthesis):
-            return RivalFidelity(synthetic=synthetic)
-        kind = ReleasedFidelity if isinstance(synthetic, ReleasedSynthesis) else Fidelity
-        return kind(synthetic=synthetic)
+        return Fidelity(synthetic=synthetic)
 
     def oracle_training(self, data: Data) -> OracleTraining | None:
         """The judge of an embedded product at its size; there is none for other data."""
         if not isinstance(data, EmbeddedData):
             return None
-        of_data = {"product": data.product, "size": data.size, "retrain": self.retrain}
-        return parse(OracleTraining, {**of_data, **self.oracle.model_dump(), **self.machine})
+        return self.stage(OracleTraining, self.oracle, product=data.product, size=data.size)
 
     def judgement(self, synthetic: Synthesis | RivalSynthesis) -> Judgement:
         """What networks see in a synthetic set."""
-        kind = RivalJudgement if isinstance(synthetic, RivalSynthesis) else Judgement
-        return kind(synthetic=synthetic, oracle=self.oracle_training(synthetic.data))
+        return Judgement(synthetic=synthetic, oracle=self.oracle_training(synthetic.data))
 
-    def sindiffusion(self, data: Data, image: int) -> DenoiserTraining:
-        """SinDiffusion: a small net that is trained on one image (see :mod:`defectlib.rivals.sindiffusion`)."""
-        field = min(RECEPTIVE_FIELDS, key=lambda known: abs(known - SINDIFFUSION_FIELD * self.size))
-        return self._denoiser(data, self.small_net(field), self.rivals.sindiffusion, image=image)
-
-    def ddpm_one(self, data: Data, image: int) -> DenoiserTraining:
-        """The large net on one image."""
-        return self._denoiser(data, self.large_net, self.rivals.ddpm_one, image=image)
-
-    def alone(self, net: DenoiserTraining, count: int | None = None) -> Synthesis:
-        """A synthetic set from one net alone."""
-        values = {
-            "large": net,
-            "small": net,
-            "switch_step": T if isinstance(net.net, SmallNet) else 0,
-            "num_inference_steps": self.num_inference_steps,
-            "sampler": self.sampler,
-            "count": self.gallery if count is None else count,
-            **self.machine,
-        }
-        return parse(Synthesis, values)
-
-    def memorising(self, product: str, shots: int, receptive_field: int | None) -> Synthesis:
-        """A synthetic set from one net alone, the large one or a small one, that was trained on so many images."""
-        budget = self.memorisation
-        data = self.model_copy(update={"size": budget.size, "shots": shots}).data(product)
-        small = receptive_field and SmallNet(receptive_field=receptive_field, channels=budget.channels)
-        return self.alone(self._denoiser(data, small or self.large_net, budget.net), budget.pairs)
-
-    def rival_training(self, data: Data, method: RivalMethod, image: int | None = None) -> RivalTraining:
-        """SinGAN or CycleGAN, on all training images or on one."""
-        one = "_one" if method == "CycleGAN" and image is not None else ""
-        budget: RivalBudget = getattr(self.rivals, method.lower() + one)
-        of_data = {"data": data, "method": method, "image": image, "retrain": self.retrain}
-        # Always in full precision: what two adversaries are told are small differences, and neither net is large.
-        return parse(RivalTraining, {**of_data, **budget.model_dump(), **self.machine, "dtype": "fp32"})
-
-    def rival_synthesis(self, rival: RivalTraining, count: int | None = None) -> RivalSynthesis:
-        """A synthetic set from SinGAN or CycleGAN."""
-        values = {"rival": rival, "count": self.gallery if count is None else count, "device": self.machine["device"]}
-        return parse(RivalSynthesis, values)
+    # Baselines
 
     def evaluation(
         self,
@@ -365,42 +325,34 @@ class Profile(Settings):
         seed: int = 0,
         *,
         pairs: int | None = None,
-        augmented: bool = True,
+        **over: Any,
     ) -> Evaluation:
         """A baseline trained on real images, and on synthetic ones where given, and evaluated on held-out ones.
 
-        Of the synthetic pairs it sees the first ``pairs``; None: all.
+        Of the synthetic pairs it sees the first ``pairs``; None: all. ``over``: of the training's settings.
         """
         whole = synthetic is not None and pairs == synthetic.count  # one training has one name
-        values = {
-            "data": data,
-            "model": model,
-            "synthetic": synthetic,
-            "pretrained": self.pretrained and model in PRETRAINABLE,
-            "lr": self.segmenter_lr * LEARNING_RATES.get(model, 1.0),
-            "pairs": None if whole else pairs,
-            "augmented": augmented,
-            "steps": self.segmenter_steps,
-            "batch": self.segmenter_batch,
-            "seed": seed,
-            **self.machine,
-        }
-        return Evaluation(segmenter=parse(SegmenterTraining, values), native=isinstance(data, PublishedData))
+        rate = self.segmenter.get("lr", SegmenterTraining.model_fields["lr"].default) * LEARNING_RATES.get(model, 1.0)
+        given = {"model": model, "synthetic": synthetic, "pairs": None if whole else pairs, "seed": seed, "lr": rate}
+        given["pretrained"] = self.pretrained and model in PRETRAINABLE
+        trained = self.stage(SegmenterTraining, self.segmenter, data=data, **given, **over)
+        return Evaluation(segmenter=trained, native=isinstance(data, PublishedData))
+
+    def own_evaluation(self, data: Data, model: str, synthetic: Synthesis | None, seed: int = 0) -> Evaluation:
+        """A baseline on the user's own defects: trained on crops, evaluated by sliding window at native size."""
+        base = self.model_copy(update={"segmenter": self.segmenter | self.own.segmenter})
+        return base.evaluation(data, model, synthetic, seed, crop=self.own.crop)
 
     def segmenter_timing(self, product: str) -> SegmenterTiming:
         """The latency of the baselines on this machine, for an image of a product."""
-        budget = self.speed
-        data = self.model_copy(update={"size": budget.size, "shots": 1}).data(product)
-        values = {"data": data, "models": budget.models, "rounds": budget.rounds, "machine": machine(), **self.machine}
-        return parse(SegmenterTiming, values)
+        data = self.data(product, size=self.speed.size, shots=1)
+        given = {"models": self.speed.models, "rounds": self.speed.rounds, "machine": machine()}
+        return self.stage(SegmenterTiming, data=data, **given)
+
+    # Defect-Click
 
     def clicker_training(
-        self,
-        leave_out: str | None = None,
-        *,
-        many_domains: bool = True,
-        multi_level: bool = True,
-        edge_sensitive: bool = True,
+        self, leave_out: str | None = None, *, many_domains: bool = True, **switches: bool
     ) -> ClickerTraining:
         """Defect-Click, by default as it comes with the package.
 
@@ -408,72 +360,34 @@ class Profile(Settings):
             leave_out: A product that it shall not have seen.
             many_domains: It learns from all other products and from imagined defects, else from the first product
                 alone, on as many scenes.
-            multi_level: See :class:`~defectlib.settings.ClickerTraining`.
-            edge_sensitive: Likewise.
+            switches: ``multi_level`` and ``edge_sensitive``; see :class:`~defectlib.settings.ClickerTraining`.
 
         Raises:
             UserError: It learns from no such product.
         """
-        values = self.clicker.model_dump(exclude={"trial_steps", "clicks", "images", "size"})
+        products, over = self.clicker["products"], {}
         if leave_out is not None:
-            if leave_out not in self.clicker.products:
-                raise unknown("product to leave out", leave_out, self.clicker.products)
-            values["products"] = tuple(product for product in self.clicker.products if product != leave_out)
-            values["steps"] = self.clicker.trial_steps
+            if leave_out not in products:
+                raise unknown("product to leave out", leave_out, products)
+            products = tuple(product for product in products if product != leave_out)
+            over["steps"] = self.annotator.trial_steps
         if not many_domains:
-            values |= {"products": values["products"][:1], "imagined": False}
-        switches = {"multi_level": multi_level, "edge_sensitive": edge_sensitive}
-        return parse(ClickerTraining, {**values, **switches, "retrain": self.retrain, **self.machine})
+            products, over["imagined"] = products[:1], False
+        return self.stage(ClickerTraining, self.clicker, products=products, **over, **switches)
 
     def clicking(self, data: Data, method: ClickMethod, clicker: ClickerTraining | None = None) -> Clicking:
         """The clicks of a simulated annotator with one method; Defect-Click is this profile's, if none is given."""
         if method == "Defect-Click" and clicker is None:
             clicker = self.clicker_training()
-        budget = {"clicks": self.clicker.clicks, "images": self.clicker.images}
-        return parse(Clicking, {"data": data, "method": method, "clicker": clicker, **budget})
-
-    def own_synthesis(
-        self, data: Data, count: int | None = None, size: int | None = None, switch_step: int | None = None
-    ) -> Synthesis:
-        """A synthetic set for the user's own defects, from nets trained on crops at native scale.
-
-        Pairs are as large as the crops, or ``size`` pixels a side: the nets fit any canvas.
-        """
-        own = self.own
-        crop = {"crop": own.crop, "crop_by": "defect"}
-        return parse(
-            Synthesis,
-            {
-                "large": self._denoiser(data, self.large_net, own.large, **crop),
-                "small": self._denoiser(data, self.small_net(self.receptive_field), own.small, **crop),
-                "switch_step": self.switch_step if switch_step is None else switch_step,
-                "num_inference_steps": self.num_inference_steps,
-                "sampler": self.sampler,
-                "count": own.count if count is None else count,
-                "size": own.crop if size is None else size,
-                **self.machine,
-            },
-        )
-
-    def own_evaluation(self, data: Data, model: str, synthetic: Synthesis | None, seed: int = 0) -> Evaluation:
-        """A baseline on the user's own defects: trained on crops, evaluated by sliding window at native size."""
-        base = self.evaluation(data, model, synthetic, seed).segmenter
-        steps, crop = self.own.segmenter_steps, self.own.crop
-        return Evaluation(segmenter=base.model_copy(update={"steps": steps, "crop": crop}))
-
-    @property
-    def machine(self) -> dict[str, str]:
-        """Device and arithmetic, resolved: they enter the key of what is trained."""
-        device = _has_cuda() if self.device == "auto" else self.device
-        precision = _has_bf16(device) if self.precision == "auto" else self.precision
-        return {"device": device, "dtype": precision}
+        asked = {"clicks": self.annotator.clicks, "images": self.annotator.images}
+        return self.stage(Clicking, asked, data=data, method=method, clicker=clicker)
 
 
 def load_profile(name: str, **overrides: Any) -> Profile:
     """The profile called ``name``, or the one in a YAML file, with parameters over it.
 
     A file of your own names the profile whose values it changes, and those values: ``base: cpu``, then for example
-    ``own: {segmenter_steps: 2000}``. The values within a table are changed one by one.
+    ``own: {segmenter: {steps: 2000}}``. The values within a table are changed one by one.
 
     Args:
         name: ``smoke``, ``cpu``, ``gpu``, or the path of a file that ends in ``.yaml``.
@@ -482,34 +396,31 @@ def load_profile(name: str, **overrides: Any) -> Profile:
     Raises:
         UserError: No such profile or file, or a value in it is not valid.
     """
-    values = _values(path_of(name)) if name.endswith(".yaml") else _known_values(name)
+    values = _of_file(path_of(name)) if name.endswith(".yaml") else _known(name)
     given = {field: value for field, value in overrides.items() if value is not None}
     return parse(Profile, {**values, "name": Path(name).stem, **given})
 
 
-def _known_values(name: str) -> dict[str, Any]:
+def _known(name: str) -> dict[str, Any]:
     known = [file.stem for file in PROFILES.glob("*.yaml")]
     if name not in known:
         raise unknown("profile", name, known)
     return _read(PROFILES / f"{name}.yaml")
 
 
-def _values(path: Path) -> dict[str, Any]:
+def _of_file(path: Path) -> dict[str, Any]:
     """The values of a profile in a file of the user's, over those of its base."""
     own = _read(path)
     base = own.pop("base", None)
     if not isinstance(base, str):
         raise UserError(f"{path}: name the profile whose values it changes, such as 'base: cpu'")
-    return _changed(_known_values(base), own)
+    return _over(_known(base), own)
 
 
-def _changed(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    tables = {name: _changed(base[name], value) for name, value in own.items() if _both_tables(base.get(name), value)}
-    return {**base, **own, **tables}
-
-
-def _both_tables(*values: Any) -> bool:
-    return all(isinstance(value, dict) for value in values)
+def _over(base: Any, own: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(own, dict)):
+        return own
+    return base | {name: _over(base.get(name), value) for name, value in own.items()}
 
 
 def _read(path: Path) -> dict[str, Any]:

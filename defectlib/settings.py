@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
     Field,
     SerializeAsAny,
     Tag,
+    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
@@ -38,16 +40,12 @@ T = 1000
 """Timesteps of the forward process: what t, and the switch step u, are counted in."""
 
 
-#: Of a whole number; all that JSON is sure to keep.
-_LARGEST = 2**53
-
-
 class Settings(BaseModel):
     """A frozen record of values; unknown keys are rejected with the nearest valid name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    #: Fields that change nothing in the result.
-    unhashed: ClassVar[frozenset[str]] = frozenset()
+    unhashed: ClassVar[frozenset[str]] = frozenset()  # fields that change nothing in the result
+    versions: ClassVar[dict[str, int]] = {}  # of code outside the stage that enters the hash, by name
 
     @model_validator(mode="before")
     @classmethod
@@ -56,17 +54,18 @@ class Settings(BaseModel):
             for name, value in values.items():
                 if name not in cls.model_fields:
                     raise unknown(f"setting of {cls.__name__}", str(name), cls.model_fields)
-                if isinstance(value, int) and abs(value) > _LARGEST:
+                if isinstance(value, int) and abs(value) > 2**53:
                     raise UserError(f"setting '{name}' of {cls.__name__}: no number is beyond 2^53, got {shown(value)}")
         return values
 
     def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
         """What enters the hash: every field that is not at its default, and always ``kind``, less ``ignore``."""
-        return {
+        fields = {
             name: _identity(getattr(self, name), ignore)
             for name, field in type(self).model_fields.items()
             if name not in ignore | self.unhashed and (name == "kind" or getattr(self, name) != field.default)
         }
+        return fields | self.versions
 
 
 class Stage(Settings):
@@ -93,6 +92,23 @@ class Stage(Settings):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+class Seeded(Stage):
+    """A stage that draws random numbers, on a device."""
+
+    seed: int = 0
+    device: Device = "cpu"
+    dtype: Dtype = "fp32"
+
+
+class Training(Seeded):
+    """A training that resumes from its checkpoint."""
+
+    unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
+
+    steps: int = Field(ge=1)
+    checkpoint_every: int = Field(250, ge=1)  # steps
+
+
 def _identity(value: Any, ignore: frozenset[str]) -> Any:
     if isinstance(value, Stage):
         return value.key(any_machine=bool(ignore))
@@ -106,10 +122,14 @@ def _identity(value: Any, ignore: frozenset[str]) -> Any:
 # Data ---------------------------------------------------------------------------------------------------------------
 
 
+#: Bumped when any pixel of the procedural dataset changes.
+PAINTER = {"painter_version": 1}
+
+
 class EmbeddedData(Settings):
     """A product of the procedural dataset: rendered, so its identity is what it was asked for."""
 
-    painter_version: ClassVar[int] = 1  # bumped when any pixel of the procedural dataset changes
+    versions: ClassVar[dict[str, int]] = PAINTER
 
     kind: Literal["embedded"] = "embedded"
     product: str
@@ -117,10 +137,6 @@ class EmbeddedData(Settings):
     shots: int = Field(5, ge=1, le=10_000)  # training images per defect type (the authors' protocol)
     eval_count: int = Field(200, ge=1, le=100_000)  # held-out images
     seed: int = 0
-
-    def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
-        """What was asked for, and which painter it was asked of."""
-        return super().identity(ignore) | {"painter_version": self.painter_version}
 
 
 class FolderData(Settings):
@@ -140,7 +156,7 @@ class PublishedData(Settings):
     So a whole plan can be made without having the data (see :func:`defectlib.data.sources.manifest.published_data`).
     """
 
-    reader_version: ClassVar[int] = 2  # bumped when images or masks are read in another way
+    versions: ClassVar[dict[str, int]] = {"reader_version": 2}  # bumped when images or masks are read in another way
 
     kind: Literal["published"] = "published"
     dataset: str
@@ -149,10 +165,6 @@ class PublishedData(Settings):
     size: int = Field(256, ge=32, le=4096)  # pixels a side, to which images are squashed
     shots: int = Field(5, ge=1)  # training images per defect type, where the publishers divide nothing
     files: str | None = None  # SHA-256 over keys, sizes and times of the product's files; None where they are not here
-
-    def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
-        """What was asked for, and how it is read."""
-        return super().identity(ignore) | {"reader_version": self.reader_version}
 
 
 Data = Annotated[EmbeddedData | FolderData | PublishedData, Field(discriminator="kind")]
@@ -229,17 +241,16 @@ LrSchedule = Literal["cosine", "constant"]
 CropBy = Literal["pixel", "defect"]
 
 
-class DenoiserTraining(Stage):
+class DenoiserTraining(Training):
     """One of the two denoisers, trained on the training images of ``data``."""
 
     stage: ClassVar[str] = "denoiser"
-    unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "samples_every", "tensorboard"})
+    unhashed: ClassVar[frozenset[str]] = Training.unhashed | {"samples_every", "tensorboard"}
     #: How the work is divided is like the device: it changes rounding and nothing else.
     machine_fields: ClassVar[frozenset[str]] = Stage.machine_fields | {"accumulate", "processes"}
 
     data: Data
     net: Net
-    steps: int = Field(ge=1)
     batch: int = Field(16, ge=1)  # images (or crops) per step
     crop: int | None = Field(None, ge=32)  # pixels a side of random training crops; None trains on whole images
     crop_by: CropBy = "pixel"  # what of a defect a crop is placed to hold
@@ -250,15 +261,11 @@ class DenoiserTraining(Stage):
     mask_weight: float = Field(2.0, gt=0)  # weight of the mask channels in the loss
     accumulate: int = Field(1, ge=1)  # parts that a batch is worked through in, one after another: saves memory
     processes: int = Field(1, ge=1)  # that share each batch, on CUDA one per GPU: saves time
-    checkpoint_every: int = Field(250, ge=1)  # steps
     samples_every: int = Field(0, ge=0)  # steps between grids of samples from this net alone; 0: none
     samples_at: tuple[int, ...] = ()  # steps whose grids are a result that is asked for: these do enter the key
     tensorboard: bool = False  # write a TensorBoard log of the loss, the learning rate and the images per second
     image: int | None = Field(None, ge=0)  # number of the one training image that is seen; None: all of them
     retrain: bool = False  # not the net that comes with the package, nor anything made from it
-    seed: int = 0
-    device: Device = "cpu"
-    dtype: Dtype = "fp32"
 
     @model_validator(mode="after")
     def _batch_divides(self) -> DenoiserTraining:
@@ -281,7 +288,7 @@ class DenoiserTraining(Stage):
 Sampler = Literal["ddpm", "ddim", "dpm++"]
 
 
-class Synthesis(Stage):
+class Synthesis(Seeded):
     """A folder of synthetic pairs, sampled from a large and a small net with a switch at ``switch_step`` (Fig. 4)."""
 
     stage: ClassVar[str] = "synthetic"
@@ -293,17 +300,17 @@ class Synthesis(Stage):
     switch_step: int = Field(400, ge=0, le=T)  # u: the large net acts at t >= u, the small one below
     num_inference_steps: int = Field(50, ge=1, le=T)  # network calls per image
     sampler: Sampler = "ddim"
+    path: Literal["paper", "release"] = "paper"  # timesteps as the paper has them, or as the released code visits them
     count: int = Field(ge=1, le=1_000_000)  # pairs
     size: int | None = Field(None, ge=32, le=4096)  # pixels a side; None: the size trained on
-    seed: int = 0
     batch: int = Field(25, ge=1)  # pairs at a time; each has its own noise
-    device: Device = "cpu"
-    dtype: Dtype = "fp32"
 
     @model_validator(mode="after")
     def _one_dataset(self) -> Synthesis:
         if self.large.data != self.small.data:
             raise UserError("the large and the small net were not trained on the same data; train both on one dataset")
+        if self.path == "release" and self.sampler != "ddim":
+            raise UserError(f"setting 'sampler' is {self.sampler}, but the released code samples by ddim alone")
         if isinstance(self.large.net, LargeNet):
             self.large.net.check_side("setting 'size' of the pairs", self.size)
         return self
@@ -337,32 +344,7 @@ class LiveNets(Stage):
         return self.large.data
 
 
-class Fidelity(Stage):
-    """How far synthetic pairs are from the training images, and from each other."""
-
-    stage: ClassVar[str] = "fidelity"
-    version: ClassVar[int] = 2
-
-    synthetic: Synthesis
-
-
-class ReleasedSynthesis(Synthesis):
-    """Synthetic pairs of the same nets along the path of the released code (:mod:`defectlib.defectgen.released`)."""
-
-    stage: ClassVar[str] = "released"
-
-    sampler: Literal["ddim"] = "ddim"  # the release knows no other
-
-
-class ReleasedFidelity(Fidelity):
-    """:class:`Fidelity` of pairs that were sampled along the path of the released code."""
-
-    stage: ClassVar[str] = "released_fidelity"
-
-    synthetic: ReleasedSynthesis
-
-
-class SamplerTiming(Stage):
+class SamplerTiming(Seeded):
     """How long pairs take with each sampler and number of network calls, all of them timed in one run."""
 
     stage: ClassVar[str] = "sampler_timing"
@@ -376,9 +358,6 @@ class SamplerTiming(Stage):
     pairs: int = Field(2, ge=1)  # sampled together
     rounds: int = Field(3, ge=1)  # each takes every point once
     switch_step: int = Field(400, ge=0, le=T)
-    seed: int = 0
-    device: Device = "cpu"
-    dtype: Dtype = "fp32"
 
 
 class ReceptiveField(Stage):
@@ -410,24 +389,21 @@ class Density(Stage):
 RivalMethod = Literal["SinGAN", "CycleGAN"]
 
 
-class RivalTraining(Stage):
-    """A generator that the paper compares with, trained on the training images of ``data``, or on one of them."""
+class RivalTraining(Training):
+    """A generator that the paper compares with, trained on the training images of ``data``, or on one.
+
+    ``steps`` are those of each optimiser, SinGAN's at each scale.
+    """
 
     stage: ClassVar[str] = "rival"
-    unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
 
     data: Data
     method: RivalMethod
-    steps: int = Field(ge=1)  # of each optimiser; SinGAN's at each scale
     batch: int = Field(1, ge=1)  # images per step
     channels: int = Field(32, ge=4)  # of a network's first layer
     lr: float = Field(2e-4, gt=0)
     image: int | None = Field(None, ge=0)  # number of the one training image that is seen; None: all of them
-    checkpoint_every: int = Field(250, ge=1)  # steps
     retrain: bool = False  # not the nets that come with the package, nor anything made from them
-    seed: int = 0
-    device: Device = "cpu"
-    dtype: Dtype = "fp32"
 
     @model_validator(mode="after")
     def _one_image(self) -> RivalTraining:
@@ -457,12 +433,25 @@ class RivalSynthesis(Stage):
         return self.rival.data
 
 
-class RivalFidelity(Fidelity):
-    """:class:`Fidelity` of pairs from one of the other generators."""
+def _maker(pairs: Any) -> str:
+    """Whether synthetic pairs, as settings or as values, are of another generator."""
+    of_rival = "rival" in pairs if isinstance(pairs, dict) else isinstance(pairs, RivalSynthesis)
+    return "rival" if of_rival else "two stages"
 
-    stage: ClassVar[str] = "rival_fidelity"
 
-    synthetic: RivalSynthesis
+#: Synthetic pairs of any generator.
+Pairs = Annotated[
+    Annotated[Synthesis, Tag("two stages")] | Annotated[RivalSynthesis, Tag("rival")], Discriminator(_maker)
+]
+
+
+class Fidelity(Stage):
+    """How far synthetic pairs are from the training images, and from each other."""
+
+    stage: ClassVar[str] = "fidelity"
+    version: ClassVar[int] = 2
+
+    synthetic: Pairs
 
 
 # Segmentation -------------------------------------------------------------------------------------------------------
@@ -504,40 +493,23 @@ def known_model(name: str) -> str:
     raise UserError(f"unknown model '{name}': {hint}known are {known}")
 
 
-def _maker(pairs: Any) -> str:
-    """Whether synthetic pairs, as settings or as values, are of another generator."""
-    of_rival = "rival" in pairs if isinstance(pairs, dict) else isinstance(pairs, RivalSynthesis)
-    return "rival" if of_rival else "two stages"
-
-
-#: Synthetic pairs of any generator.
-Pairs = Annotated[
-    Annotated[Synthesis, Tag("two stages")] | Annotated[RivalSynthesis, Tag("rival")], Discriminator(_maker)
-]
-
-
-class SegmenterTraining(Stage):
+class SegmenterTraining(Training):
     """A baseline trained on real images, and on synthetic ones too where ``synthetic`` says so."""
 
     stage: ClassVar[str] = "segmenter"
     version: ClassVar[int] = 2
-    unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
 
     data: Data
     model: str  # one of `MODEL_NAMES`
     synthetic: Pairs | None = None
     pairs: int | None = Field(None, ge=1)  # the first so many of the synthetic ones; None: all of them
     augmented: bool = True  # images are shifted, mirrored and lit a little differently each time
-    steps: int = Field(ge=1)
     batch: int = Field(8, ge=2)  # one image is too few for batch normalisation
     crop: int | None = Field(None, ge=32)  # pixels a side of random training crops; None trains on whole images
     lr: float = Field(1e-3, gt=0)  # decays to zero by the poly rule
     weight_decay: float = Field(1e-2, ge=0)
     pretrained: bool = False  # ImageNet weights for the encoder
-    checkpoint_every: int = Field(100, ge=1)  # steps
-    seed: int = 0
-    device: Device = "cpu"
-    dtype: Dtype = "fp32"
+    checkpoint_every: int = Field(100, ge=1)
 
     @field_validator("model")
     @classmethod
@@ -568,8 +540,11 @@ class Evaluation(Stage):
         return self
 
 
-class SegmenterTiming(Stage):
-    """How long the baselines take for one image, all of them timed in one run, with fresh weights (Table 2)."""
+class SegmenterTiming(Seeded):
+    """How long the baselines take for one image, all of them timed in one run, with fresh weights (Table 2).
+
+    ``dtype`` is that of the optimised models, where it keeps their outputs within the tolerance.
+    """
 
     stage: ClassVar[str] = "segmenter_timing"
     timed: ClassVar[bool] = True
@@ -580,9 +555,6 @@ class SegmenterTiming(Stage):
     machine: str  # whose speed it is (see `defectlib.runtime.machine`)
     threads: int = Field(1, ge=1)  # on a CPU
     rounds: int = Field(12, ge=2)  # each takes every model every way once
-    seed: int = 0
-    device: Device = "cpu"
-    dtype: Dtype = "fp32"  # of the optimised models, where it keeps their outputs within the tolerance
 
     @field_validator("models")
     @classmethod
@@ -609,11 +581,11 @@ class Throughput(Stage):
 # Judges -------------------------------------------------------------------------------------------------------------
 
 
-class OracleTraining(Stage):
+class OracleTraining(Training):
     """A segmenter that has seen thousands of scenes of the procedural dataset, and none that anything else sees."""
 
     stage: ClassVar[str] = "oracle"
-    unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
+    versions: ClassVar[dict[str, int]] = PAINTER
 
     product: str
     size: int = Field(64, ge=32, le=512)  # pixels a side
@@ -621,15 +593,10 @@ class OracleTraining(Stage):
     unseen: int = Field(500, ge=1)  # further scenes, which it is scored on
     width: int = Field(16, ge=4)  # channels at full resolution, doubled at each lower one
     levels: int = Field(4, ge=2)  # resolutions
-    steps: int = Field(ge=1)
     batch: int = Field(16, ge=2)  # one image is too few for batch normalisation
     lr: float = Field(2e-3, gt=0)  # decays to zero along a cosine
     weight_decay: float = Field(1e-2, ge=0)
-    checkpoint_every: int = Field(250, ge=1)  # steps
     retrain: bool = False  # not the one that comes with the package, nor anything judged by it
-    seed: int = 0
-    device: Device = "cpu"
-    dtype: Dtype = "fp32"
 
     @model_validator(mode="after")
     def _side_fits(self) -> OracleTraining:
@@ -638,17 +605,13 @@ class OracleTraining(Stage):
             raise UserError(f"setting 'size' is {self.size} px, but the oracle needs a multiple of {multiple} px")
         return self
 
-    def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
-        """What was asked for, and the painter of the scenes."""
-        return super().identity(ignore) | {"painter_version": EmbeddedData.painter_version}
-
 
 class Judgement(Stage):
     """How synthetic pairs are seen by networks: whether masks and images fit, and how far features are apart."""
 
     stage: ClassVar[str] = "judgement"
 
-    synthetic: Synthesis
+    synthetic: Pairs
     oracle: OracleTraining | None = None  # None where there can be none: its scenes have to be painted
 
     @model_validator(mode="after")
@@ -665,14 +628,6 @@ class Judgement(Stage):
         return self
 
 
-class RivalJudgement(Judgement):
-    """:class:`Judgement` of pairs from one of the other generators."""
-
-    stage: ClassVar[str] = "rival_judgement"
-
-    synthetic: RivalSynthesis
-
-
 # Defect-Click (paper §3.3) -------------------------------------------------------------------------------------------
 
 
@@ -682,7 +637,7 @@ Width = Annotated[int, Field(ge=1, le=1024)]
 Depth = Annotated[int, Field(ge=1, le=64)]
 
 
-class ClickerTraining(Stage):
+class ClickerTraining(Training):
     """Defect-Click: a network from clicks to masks, trained on painted scenes and further data of many domains.
 
     Without one of the paper's three adaptations: many domains are a matter of ``products`` and ``data``, which then
@@ -691,7 +646,7 @@ class ClickerTraining(Stage):
 
     stage: ClassVar[str] = "clicker"
     version: ClassVar[int] = 3
-    unhashed: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
+    versions: ClassVar[dict[str, int]] = PAINTER
 
     products: tuple[str, ...] = ()  # of the procedural dataset, whose scenes it learns from
     sizes: tuple[Annotated[int, Field(ge=32, le=512)], ...] = Field(
@@ -705,15 +660,10 @@ class ClickerTraining(Stage):
     imagined: bool = True  # half the views show a defect such as no product has
     multi_level: bool = True  # crops of every scale down to the defect's own; else whole images
     edge_sensitive: bool = True  # the boundary is learned, and pixels near it weigh more
-    steps: int = Field(ge=1)
     batch: int = Field(8, ge=1, le=4096)  # views per step
     lr: float = Field(2e-3, gt=0)  # decays to zero along a cosine
     weight_decay: float = Field(1e-2, ge=0)
-    checkpoint_every: int = Field(250, ge=1)  # steps
     retrain: bool = False  # not the one that comes with the package, nor anything that it clicked
-    seed: int = 0
-    device: Device = "cpu"
-    dtype: Dtype = "fp32"
 
     @model_validator(mode="after")
     def _has_something_to_learn_from(self) -> ClickerTraining:
@@ -725,10 +675,6 @@ class ClickerTraining(Stage):
             if width % heads:
                 raise UserError(f"setting 'widths' has {width} channels where the clicker needs a multiple of {heads}")
         return self
-
-    def identity(self, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
-        """What was asked for, and the painter of the scenes."""
-        return super().identity(ignore) | {"painter_version": EmbeddedData.painter_version}
 
 
 #: What turns clicks into masks: ours, and what people use without knowledge of defects.
@@ -782,21 +728,17 @@ STAGES: dict[str, type[Stage]] = {
         Synthesis,
         LiveNets,
         Fidelity,
-        ReleasedSynthesis,
-        ReleasedFidelity,
         SamplerTiming,
         ReceptiveField,
         Density,
         RivalTraining,
         RivalSynthesis,
-        RivalFidelity,
         SegmenterTraining,
         Evaluation,
         SegmenterTiming,
         Throughput,
         OracleTraining,
         Judgement,
-        RivalJudgement,
         ClickerTraining,
         Clicking,
     )
@@ -804,14 +746,38 @@ STAGES: dict[str, type[Stage]] = {
 
 
 def parse(cls: type[Settings], values: dict[str, Any]) -> Any:
-    """``cls`` made from ``values``, with pydantic's report turned into one line that names the setting.
+    """``cls`` made from ``values``.
 
     Raises:
-        UserError: A value has the wrong type or is out of range, or a setting is missing or unknown.
+        UserError: A value has the wrong type or is out of range, or a setting is missing or unknown; in one line.
     """
     try:
         return cls.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or cls.__name__
-        raise UserError(f"setting '{where}' of {cls.__name__}: {first['msg']}, got {shown(first['input'])}") from error
+        raise _first(cls, error) from error
+
+
+def part(cls: type[Settings]) -> Any:
+    """The type of a table that holds some of the fields of ``cls``, each validated as ``cls`` does it."""
+    annotations = {
+        name: TypeAdapter(Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation)
+        for name, field in cls.model_fields.items()
+    }
+
+    def checked(values: dict[str, Any]) -> dict[str, Any]:
+        cls._known_keys_only(values)
+        found = {}
+        for name, value in values.items():
+            try:
+                found[name] = annotations[name].validate_python(value)
+            except ValidationError as error:
+                raise _first(cls, error, name) from error
+        return found
+
+    return Annotated[dict[str, Any], AfterValidator(checked)]
+
+
+def _first(cls: type[Settings], error: ValidationError, *within: str) -> UserError:
+    first = error.errors()[0]
+    where = ".".join(str(step) for step in (*within, *first["loc"])) or cls.__name__
+    return UserError(f"setting '{where}' of {cls.__name__}: {first['msg']}, got {shown(first['input'])}")

@@ -34,12 +34,11 @@ gallery: 2
 synthetic: 2
 controls: {switch_steps: [400], rivals: [SinGAN]}
 pretrained: false
-segmenter_steps: 2
-segmenter_batch: 2
+segmenter: {steps: 2, batch: 2}
 oracle: {scenes: 4, unseen: 2, width: 8, steps: 2, batch: 2}
 clicker:
-  {sizes: [64], scenes: 8, widths: [8, 16, 20, 16], crop: 64, steps: 2, trial_steps: 2, batch: 2, clicks: 3, images: 2,
-   size: 64}
+  {sizes: [64], scenes: 8, widths: [8, 16, 20, 16], crop: 64, steps: 2, batch: 2}
+annotator: {trial_steps: 2, clicks: 3, images: 2, size: 64}
 rivals:
   singan: {steps: 2, channels: 8}
   sindiffusion: {steps: 2, batch: 2}
@@ -49,7 +48,7 @@ rivals:
 memorisation: {size: 64, shots: [1], fields: [25], channels: 8, net: {steps: 2}, pairs: 2, density_steps: 2}
 watched: {size: 64, net: {steps: 2}, at: [1, 2]}
 speed: {models: [UNet, M-B0], size: 64, rounds: 2, full_denoisers: false}
-own: {crop: 64, large: {steps: 2}, small: {steps: 2}, count: 2, segmenter_steps: 2}
+own: {crop: 64, large: {steps: 2}, small: {steps: 2}, count: 2, segmenter: {steps: 2}}
 """
 
 

@@ -35,7 +35,7 @@ PROFILE = {
         "large": {"steps": 15, "batch": 2, "checkpoint_every": 3},
         "small": {"steps": 15, "batch": 2, "checkpoint_every": 3},
         "count": 10,
-        "segmenter_steps": 3,
+        "segmenter": {"steps": 3},
     },
 }
 NOTEBOOK = "09_released_code"

@@ -20,10 +20,10 @@ from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.pipeline import DefectGenPipeline
 from defectlib.defectgen.synthesis import assemble, write_pairs
 from defectlib.defectgen.timesteps import two_stage_timesteps
-from defectlib.settings import ReleasedSynthesis, T
+from defectlib.settings import Synthesis, T
 
 
-def run(settings: ReleasedSynthesis, inputs: Mapping[str, Path], out: Path) -> None:
+def run(settings: Synthesis, inputs: Mapping[str, Path], out: Path) -> None:
     """The stage: as :func:`defectlib.defectgen.synthesis.run`, along the path of the release."""
     write_pairs(assemble(inputs["large"], inputs["small"], settings.device, ReleasedPipeline), settings, out)
 

@@ -19,6 +19,10 @@ from defectlib.settings import Synthesis
 
 def run(settings: Synthesis, inputs: Mapping[str, Path], out: Path) -> None:
     """The stage: sample ``settings.count`` pairs into the dataset folder ``out/dataset``."""
+    if settings.path == "release":
+        from defectlib.defectgen import released  # which is made of this module's parts
+
+        return released.run(settings, inputs, out)
     write_pairs(assemble(inputs["large"], inputs["small"], settings.device), settings, out)
 
 

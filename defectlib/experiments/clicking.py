@@ -110,7 +110,7 @@ class Clicks(Study):
     @property
     def rule(self) -> str:
         """How the measures are defined."""
-        return rule(self.profile.clicker.clicks)
+        return rule(self.profile.annotator.clicks)
 
     # Defects --------------------------------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class Clicks(Study):
     @cached_property
     def curves(self) -> pd.DataFrame:
         """Index ``data``, ``method``, ``clicks``; ``IoU`` and ``F``, means over defects."""
-        most = self.profile.clicker.clicks
+        most = self.profile.annotator.clicks
         rows = {
             (name, method, k): {"IoU": _after(rows["ious"], k), "F": _after(rows["boundary"], k)}
             for (name, method), rows in self.outcomes.groupby(["data", "method"], sort=False)
@@ -245,8 +245,8 @@ class Clicks(Study):
             "images": {name: len({*rows["key"]}) for name, rows in self.outcomes.groupby("data", sort=False)},
             "product": self.product,
             "best other": self.best_other,
-            "size": self.profile.clicker.size,
-            "clicks": self.profile.clicker.clicks,
+            "size": self.profile.annotator.size,
+            "clicks": self.profile.annotator.clicks,
             "steps": self.ablation[WHOLE].clicker.steps,
             "training_seconds": round(sum(read_provenance(self.path(net))["wall_seconds"] for net in trained)),
         }
@@ -317,7 +317,7 @@ def in_clicks(table: pd.DataFrame | None, more: str | None = None) -> pd.DataFra
 
 def notes(study: Clicks, record: pd.DataFrame | None) -> list[str]:
     """What has to be known to read the table of clicks: the measures, and on how many images of what size they are."""
-    size, images = study.profile.clicker.size, study.outcomes.groupby("data", sort=False)["key"].nunique()
+    size, images = study.profile.annotator.size, study.outcomes.groupby("data", sort=False)["key"].nunique()
     said = [study.rule, f"This run: {_counted(images.to_dict())} of {size} px."]
     if record is not None:
         made = record.attrs["provenance"]

@@ -23,7 +23,8 @@ from defectlib.experiments.rivals import Rivals
 from defectlib.experiments.speed import Speed
 from defectlib.experiments.study import Study
 from defectlib.experiments.watched import StepByStep
-from defectlib.profiles import SpeedBudget, load_profile
+from defectlib.profiles import Speed as SpeedTable
+from defectlib.profiles import load_profile
 from defectlib.settings import Stage, T, known_model, parse
 
 
@@ -143,7 +144,7 @@ def speed(
     chosen = load_profile(profile)
     given = {"models": _each("models", models, known_model), "size": size, "rounds": rounds}
     values = chosen.speed.model_dump() | {name: value for name, value in given.items() if value is not None}
-    return Speed(chosen.model_copy(update={"speed": parse(SpeedBudget, values)}), product=known_product(product))
+    return Speed(chosen.model_copy(update={"speed": parse(SpeedTable, values)}), product=known_product(product))
 
 
 def baselines(

@@ -15,12 +15,12 @@ from defectlib.defectgen.pipeline import DefectGenPipeline
 from defectlib.defectgen.released import ReleasedPipeline, released_timesteps, remaining_variety
 from defectlib.engine import RUNNERS
 from defectlib.errors import UserError
-from defectlib.settings import LargeNet, ReleasedFidelity, ReleasedSynthesis, SmallNet
+from defectlib.settings import Fidelity, LargeNet, SmallNet, Synthesis, parse
 from defectlib.store import UNFINISHED, settings_of
 from tests.defectgen.conftest import SYNTHETIC
 
 CHANNELS = 6
-RELEASED = ReleasedSynthesis(**dict(SYNTHETIC))
+RELEASED = SYNTHETIC.model_copy(update={"path": "release"})
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_what_cannot_be_served_is_refused(nets):
 
 
 def test_its_settings_survive_a_file_and_have_keys_of_their_own():
-    for stage in (RELEASED, ReleasedFidelity(synthetic=RELEASED)):
+    for stage in (RELEASED, Fidelity(synthetic=RELEASED)):
         again = settings_of({"stage": stage.stage, "settings": stage.model_dump(mode="json")})
         assert again == stage
         assert type(again) is type(stage)
@@ -142,15 +142,15 @@ def test_its_settings_survive_a_file_and_have_keys_of_their_own():
 
 
 def test_the_release_knows_one_sampler():
-    with pytest.raises(ValueError, match="ddim"):
-        ReleasedSynthesis(**dict(SYNTHETIC) | {"sampler": "ddpm"})
+    with pytest.raises(UserError, match="ddim"):
+        parse(Synthesis, dict(RELEASED) | {"sampler": "ddpm"})
 
 
 def test_a_set_is_sound_and_goes_on_where_it_was_cut_off(store, tmp_path, monkeypatch):
     whole = store.build(RELEASED, RUNNERS)
     assert check(whole / RELEASED.dataset).images == RELEASED.count
     record = json.loads((whole / RELEASED.dataset / "provenance.json").read_text())
-    assert record["stage"] == "released"
+    assert record["settings"]["path"] == "release"
     calls, sample_pairs = [], synthesis.sample_pairs
 
     def cut_in_the_second_batch(pipeline, settings, indices, size):
@@ -175,7 +175,7 @@ def test_a_set_is_sound_and_goes_on_where_it_was_cut_off(store, tmp_path, monkey
 
 
 def test_its_fidelity_is_that_of_its_own_pairs(store):
-    found = json.loads((store.build(ReleasedFidelity(synthetic=RELEASED), RUNNERS) / "fidelity.json").read_text())
+    found = json.loads((store.build(Fidelity(synthetic=RELEASED), RUNNERS) / "fidelity.json").read_text())
     pairs = [pair.image.astype(float) / 255 for pair in read_dataset(store.find(RELEASED) / RELEASED.dataset)]
     apart = [np.sqrt(np.mean((a - b) ** 2)) for i, a in enumerate(pairs) for b in pairs[:i]]
     assert found["spread"] == pytest.approx(np.mean(apart), rel=1e-4)

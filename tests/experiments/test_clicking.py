@@ -42,7 +42,7 @@ def test_no_network_clicks_on_what_it_was_trained_on(smoke):
             assert stage.data.product not in stage.clicker.products
             assert stage.clicker.data == ()
     trained = {name: whole.cells[name, OURS].clicker.products for name in whole.data}
-    assert {name: len(products) for name, products in trained.items()} == dict.fromkeys(smoke.clicker.products, 3)
+    assert {name: len(products) for name, products in trained.items()} == dict.fromkeys(smoke.clicker["products"], 3)
 
 
 def test_each_adaptation_is_taken_away_alone(smoke):
@@ -63,9 +63,9 @@ def test_a_short_run_has_one_product_and_few_images_and_the_whole_all():
     short, whole = Clicks(cpu), Clicks(cpu, whole=True)
     assert list(short.data) == ["softgel"]
     assert {stage.images for stage in short.stages()} == {clicks.FEW}
-    assert list(whole.data) == list(cpu.clicker.products)
-    assert {stage.images for stage in whole.stages()} == {cpu.clicker.images}
-    assert {stage.data.size for stage in whole.stages()} == {cpu.clicker.size}
+    assert list(whole.data) == list(cpu.clicker["products"])
+    assert {stage.images for stage in whole.stages()} == {cpu.annotator.images}
+    assert {stage.data.size for stage in whole.stages()} == {cpu.annotator.size}
     assert {stage.method for stage in whole.stages()} == {OURS, *CLASSICAL}
 
 
@@ -83,7 +83,7 @@ def test_a_folder_is_clicked_on_by_the_network_of_all_products(smoke, tmp_path, 
     study = plans.clicks("smoke", other=str(root))
     assert isinstance(study.other, FolderData)
     assert list(study.data) == ["softgel", "tiles"]
-    assert study.cells["tiles", OURS].clicker.products == smoke.clicker.products
+    assert study.cells["tiles", OURS].clicker.products == smoke.clicker["products"]
     with pytest.raises(UserError, match="no such folder"):
         plans.clicks("smoke", other=str(tmp_path / "nowhere"))
 
@@ -168,7 +168,7 @@ def test_the_records_can_be_written_and_read_and_say_what_they_are_of(study, tmp
         tables.write_record(name, frame, about, tmp_path)
         again = tables.record(name, tmp_path)
         pd.testing.assert_frame_equal(again, frame, check_dtype=False, check_names=False)
-        assert again.attrs["provenance"]["size"] == study.profile.clicker.size
+        assert again.attrs["provenance"]["size"] == study.profile.annotator.size
     monkeypatch.setattr(tables, "REFERENCE", tmp_path)
     rows = claims.judge({"16_defect_click": study})
     judged = ["click-better", "click-domains", "click-crops", "click-edges", "click-time-here"]

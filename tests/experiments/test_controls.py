@@ -15,7 +15,8 @@ from defectlib.experiments import boost, plans
 from defectlib.experiments.boost import BARE, REAL_IMAGES, Controls, Ratios, pool
 from defectlib.experiments.rivals import Rivals
 from defectlib.plots import tables
-from defectlib.profiles import ControlBudget, load_profile
+from defectlib.profiles import Controls as ControlBudget
+from defectlib.profiles import load_profile
 from defectlib.settings import RivalSynthesis
 
 

@@ -40,7 +40,7 @@ def test_every_network_is_timed_at_the_profile_s_size():
     for name in ("cpu", "gpu"):
         profile, stage = load_profile(name), Cost(load_profile(name)).throughput
         assert [each.model for each in stage.segmenters] == list(MODEL_NAMES)
-        assert {each.batch for each in stage.segmenters} == {profile.segmenter_batch}
+        assert {each.batch for each in stage.segmenters} == {profile.segmenter["batch"]}
         assert not any(each.pretrained for each in stage.segmenters)
         # How many operations a second a net does depends on its width, so both profiles time the paper's.
         assert [each.net for each in stage.denoisers] == [gpu.large_net, gpu.small_net(gpu.receptive_field)]
@@ -91,7 +91,7 @@ def test_steps_and_calls_are_those_of_the_settings(study):
     types = len(gpu.data("defect_spectrum/cotton_fabric").classes)
     calls = steps.xs("Table 4, Cotton-Fabric").xs("call", level="work").sum()
     assert calls == gpu.num_inference_steps * types * gpu.shots
-    assert steps["Table 3", "DL", "step", 256] == 22 * 3 * gpu.segmenter_steps
+    assert steps["Table 3", "DL", "step", 256] == 22 * 3 * gpu.segmenter["steps"]
     assert steps["Table 2", "DL", "call", 512] == 3 * (3 + 100)
 
 
@@ -99,7 +99,7 @@ def test_operations_are_those_of_the_whole_setting(study):
     row = study.work.loc[("Table 3", "UNet", "step", 256)]
     # Convolutions take as many operations for every pixel: 256 px a side are 64 times 32 px.
     here = study.speeds.loc[("UNet", "step")]
-    images = row["steps"] * load_profile("gpu").segmenter_batch
+    images = row["steps"] * load_profile("gpu").segmenter["batch"]
     assert row["operations"] / images == pytest.approx(here["operations"] / here["images"] * 64, rel=1e-3)
 
 

@@ -39,7 +39,7 @@ def test_where_nothing_is_said_every_baseline_is_timed():
 def test_parameters_of_the_notebook_change_the_budget():
     timing = plans.speed("cpu", product="washer", models=["DL"], size=128, rounds=5).timing
     assert (timing.models, timing.data.size, timing.rounds, timing.data.product) == (("DL",), 128, 5, "washer")
-    with pytest.raises(UserError, match="setting 'size' of SpeedBudget"):
+    with pytest.raises(UserError, match="setting 'size' of Speed"):
         plans.speed(size=8)
     with pytest.raises(UserError, match="did you mean 'DL'"):
         plans.plan("13_speed", {"models": ["D"]})

@@ -16,7 +16,7 @@ from defectlib.data.procedural.softgel import SOFTGEL
 from defectlib.data.procedural.twill import TWILL
 from defectlib.data.procedural.washer import WASHER
 from defectlib.data.sample import Sample
-from defectlib.settings import EmbeddedData
+from defectlib.settings import PAINTER
 
 __all__ = [
     "PRODUCTS",
@@ -31,7 +31,7 @@ __all__ = [
     "scene",
 ]
 
-VERSION: int = EmbeddedData.painter_version
+VERSION: int = PAINTER["painter_version"]
 """Part of the data's identity: raise it whenever a pixel changes, and artifacts made from the old ones expire."""
 PRODUCTS: dict[str, Product] = {product.name: product for product in (SOFTGEL, WASHER, TWILL, BRUSHED_PLATE)}
 SPLITS = ("train", "eval", "oracle", "good")
