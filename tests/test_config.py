@@ -16,6 +16,7 @@ from defectlib.settings import (
     Evaluation,
     FolderData,
     LargeNet,
+    LiveNets,
     ReceptiveField,
     RivalTraining,
     SegmenterTraining,
@@ -115,6 +116,7 @@ def test_settings_survive_a_file(stage):
     found = {
         "denoiser": synthetic.large,
         "synthetic": synthetic,
+        "live_nets": LiveNets(large=synthetic.large, small=(synthetic.small,)),
         "fidelity": profile.fidelity(synthetic),
         "sampler_timing": profile.sampler_timing(data, (("ddpm", 20), ("ddim", 4))),
         "receptive_field": ReceptiveField(denoiser=synthetic.large, device="cpu"),

@@ -72,9 +72,8 @@ class Clicks(Study):
     @property
     def data(self) -> dict[str, Data]:
         """What is clicked on, by name: embedded products, and the folder."""
-        budget = self.profile.clicker
-        sized = self.profile.model_copy(update={"size": budget.size})
-        products = budget.products if self.whole else (self.product,)
+        sized = self.profile.model_copy(update={"size": self.profile.annotator.size})
+        products = self.profile.clicker["products"] if self.whole else (self.product,)
         folder = {} if self.other is None else {self.other.root.name: self.other}
         return {product: sized.data(product) for product in products} | folder
 

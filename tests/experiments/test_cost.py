@@ -14,7 +14,7 @@ from defectlib.plots import tables
 from defectlib.profiles import load_profile
 from defectlib.publishing import parameters
 from defectlib.runtime import REPOSITORY
-from defectlib.settings import MODEL_NAMES, RivalTraining, Throughput
+from defectlib.settings import MODEL_NAMES, RivalTraining, SegmenterTraining, Throughput
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,9 @@ def test_every_network_is_timed_at_the_profile_s_size():
     for name in ("cpu", "gpu"):
         profile, stage = load_profile(name), Cost(load_profile(name)).throughput
         assert [each.model for each in stage.segmenters] == list(MODEL_NAMES)
-        assert {each.batch for each in stage.segmenters} == {profile.segmenter["batch"]}
+        assert {each.batch for each in stage.segmenters} == {
+            profile.segmenter.get("batch", SegmenterTraining.model_fields["batch"].default)
+        }
         assert not any(each.pretrained for each in stage.segmenters)
         # How many operations a second a net does depends on its width, so both profiles time the paper's.
         assert [each.net for each in stage.denoisers] == [gpu.large_net, gpu.small_net(gpu.receptive_field)]
