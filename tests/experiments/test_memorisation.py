@@ -174,4 +174,4 @@ def test_printed_columns_keep_where_they_are_from():
 
 def test_the_profile_says_what_a_cell_costs():
     budget = load_profile("cpu").memorisation
-    assert (budget.size, budget.net.steps, budget.net.batch) == (32, 2500, 8)
+    assert (budget.size, budget.net["steps"], budget.net["batch"]) == (32, 2500, 8)
