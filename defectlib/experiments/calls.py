@@ -174,16 +174,6 @@ class NetworkCalls(Study):
         """What the conclusion is drawn from: this run's table, if it measured the reference, else that of record."""
         return record if np.isnan(self.table.loc[self.reference, "pairs"]) else self.table
 
-    def answer(self, record: pd.DataFrame | None) -> list[str]:
-        """:func:`conclusion`, begun with whose numbers it rests on; that there is none, where none can be drawn."""
-        table = self.judged(record)
-        if table is None:
-            return [f"{self.reference.name} were too many to be measured here: nothing is concluded."]
-        whose = (
-            "this run" if table is not record else f"the numbers of record ({record.attrs['provenance']['machine']})"
-        )
-        return [f"From {whose}:", *conclusion(table, self.reference)]
-
 
 # What it means ------------------------------------------------------------------------------------------------------
 
@@ -211,31 +201,27 @@ def choice(table: pd.DataFrame, reference: Point) -> Point:
     return min([*found, reference], key=lambda point: (point.calls, list(NAMES).index(point.sampler)))
 
 
-def conclusion(table: pd.DataFrame, reference: Point) -> list[str]:
-    """What the table says, in a sentence for each sampler and one for the choice."""
-    costs, best = equivalence.costs(table, reference), choice(table, reference)
-    sentences = [_told(sampler, calls, costs.loc[sampler]) for sampler, calls in fewest(table, reference).items()]
-    pairs, speeds = int(table.loc[reference, "pairs"]), table[SPEED]
-    if best == reference:
-        return [*sentences, f"No point with fewer calls than {reference.name}, is as good, on {pairs} pairs."]
-    times = speeds[best] / speeds[reference]
-    chosen = f"The fewest calls that cost no measurable quality, on {pairs} pairs: {best.name}"
-    return [
-        *sentences,
-        f"{chosen}, with {speeds[best]:.2g} images per second, {times:.0f} times those of {reference.name}.",
-    ]
+def conclusion(table: pd.DataFrame, reference: Point) -> pd.DataFrame:
+    """By sampler: the fewest calls that lose nothing, their speed over the reference's, and what fewer calls lose.
 
-
-def _told(sampler: str, calls: int | None, costs: pd.DataFrame) -> str:
-    """What one sampler loses, and below which number of calls."""
-    tried = costs.index.get_level_values("calls")
-    fewer = costs[costs["lost"] & (tried < (calls or np.inf))]
-    kept = f"no measurable loss from {calls} calls on" if calls else "a measurable loss at every number of calls tried"
-    if fewer.empty:
-        return f"{NAMES[sampler]}: {kept}."
-    most = fewer.index.get_level_values("calls").max()
-    names = ", ".join(measure_name(name) for name in fewer.loc[most].index)
-    return f"{NAMES[sampler]}: {kept}; what {most} calls lose: {names}."
+    ``chosen`` is :func:`choice`, of all samplers. ``loses`` are the measures lost at ``fewer``, the most calls below
+    the fewest that lose any. What there is none of is None.
+    """
+    costs, best, rows = equivalence.costs(table, reference), choice(table, reference), {}
+    for sampler, number in fewest(table, reference).items():
+        of = costs.loc[sampler]
+        fewer = of[of["lost"] & (of.index.get_level_values("calls") < (number or np.inf))]
+        most = fewer.index.get_level_values("calls").max() if len(fewer) else None
+        rows[NAMES[sampler]] = {
+            "fewest calls": number,
+            "times the reference": table[SPEED].get((sampler, number), np.nan) / table.loc[reference, SPEED],
+            "chosen": (sampler, number) == best,
+            "fewer": None if most is None else int(most),
+            "loses": "" if most is None else ", ".join(map(measure_name, fewer.loc[most].index)),
+        }
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("sampler")
+    whole = frame.astype({"fewest calls": "Int64", "fewer": "Int64"}).astype(object)
+    return whole.where(whole.notna(), None)
 
 
 def losses(table: pd.DataFrame, reference: Point) -> pd.DataFrame:

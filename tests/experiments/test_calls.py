@@ -113,20 +113,16 @@ def test_where_two_samplers_need_as_many_calls_the_simpler_one_is_chosen():
 def test_where_all_lose_something_the_reference_stays():
     everything = table(ddpm=(50,), ddim=(5, 10, 25), dpmpp=(5, 10, 25))
     assert calls.choice(everything, REFERENCE) == REFERENCE
-    said = calls.conclusion(everything, REFERENCE)
-    assert said[1] == "DDIM: a measurable loss at every number of calls tried; what 25 calls lose: patch distance."
-    assert said[-1] == "No point with fewer calls than ancestral (DDPM), 1000 calls, is as good, on 100 pairs."
+    found = calls.conclusion(everything, REFERENCE).loc["DDIM"]
+    assert (pd.isna(found["fewest calls"]), found["fewer"], found["loses"]) == (True, 25, "patch distance")
+    assert not calls.conclusion(everything, REFERENCE)["chosen"].any()
 
 
-def test_the_conclusion_in_words():
-    said = calls.conclusion(table(ddpm=(50,), ddim=(5,), dpmpp=(5, 10)), REFERENCE)
-    assert said == [
-        "ancestral (DDPM): a measurable loss at every number of calls tried; what 50 calls lose: patch distance.",
-        "DDIM: no measurable loss from 10 calls on; what 5 calls lose: patch distance.",
-        "DPM-Solver++: no measurable loss from 25 calls on; what 10 calls lose: patch distance.",
-        "The fewest calls that cost no measurable quality, on 100 pairs: DDIM, 10 calls, with 1e+02 images per second, "
-        "100 times those of ancestral (DDPM), 1000 calls.",
-    ]
+def test_the_conclusion_has_the_fewest_calls_and_what_fewer_lose():
+    found = calls.conclusion(table(ddpm=(50,), ddim=(5,), dpmpp=(5, 10)), REFERENCE)
+    assert found.loc["DDIM"].tolist() == [10, 100.0, True, 5, "patch distance"]
+    assert found.loc["DPM-Solver++"].tolist() == [25, 40.0, False, 10, "patch distance"]
+    assert pd.isna(found.at["ancestral (DDPM)", "fewest calls"])
 
 
 def test_losses_name_the_worst_measure_of_each_point():
@@ -156,13 +152,10 @@ def test_numbers_of_record_come_back_and_are_judged_where_this_run_measured_less
     record = study.of_these_nets(tables.record(name, tmp_path))
     pd.testing.assert_frame_equal(record.astype(float), study.table, check_index_type=False)
     assert study.judged(record) is study.table
-    assert study.answer(record)[0] == "From this run:"
     cheap = NetworkCalls(study.profile.model_copy(update={"measured_calls": 8}), store=study.store)
     assert np.isnan(cheap.table.loc[("ddpm", 20), "patch_distance"])
     assert cheap.judged(record) is record
-    assert cheap.answer(record)[0].startswith("From the numbers of record (")
-    assert cheap.answer(record)[1:] == study.answer(None)[1:]
-    assert cheap.answer(None) == ["ancestral (DDPM), 20 calls were too many to be measured here: nothing is concluded."]
+    assert cheap.judged(None) is None
 
 
 def test_numbers_of_other_nets_are_no_record_of_these(study):
