@@ -112,5 +112,6 @@ def test_operations_are_of_all_images_of_a_go(timed, smoke):
     types = len(load_train(smoke.data("softgel"))[0].classes)
     each = throughput.operations_of_denoiser(smoke.large_net, types, smoke.size)
     step, call = timed["timed"][:2]
-    assert (step["images"], step["operations"]) == (smoke.large.batch, 3 * each * smoke.large.batch)
-    assert (call["images"], call["operations"]) == (smoke.large.batch, each * smoke.large.batch)
+    batch = smoke.large_training(smoke.data("softgel")).batch
+    assert (step["images"], step["operations"]) == (batch, 3 * each * batch)
+    assert (call["images"], call["operations"]) == (batch, each * batch)
