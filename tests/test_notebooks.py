@@ -39,8 +39,9 @@ def test_form(path):
     for cell in code(notebook):
         lines = [line for line in cell.source.splitlines() if line.strip()]
         assert len(lines) <= MOST_LINES, cell.source
-        nodes = ast.walk(ast.parse(cell.source))
-        assert not [node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)], cell.source
+        nodes = list(ast.walk(ast.parse(cell.source)))
+        assert not any(isinstance(node, ast.ClassDef) for node in nodes), cell.source
+        assert sum(isinstance(node, ast.FunctionDef) for node in nodes) <= 1, cell.source
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
