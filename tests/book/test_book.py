@@ -201,7 +201,7 @@ def _sorted_by(page, table, head, place) -> str:
     page.wait_for_timeout(80)
     order, cells = head.get_attribute("aria-sort"), column(table, place)
     numbers = [float(found[0].replace("−", "-")) for cell in cells if (found := re.match(r"[+−-]?\d+(\.\d+)?", cell))]
-    values = numbers or [cell.casefold() for cell in cells]
+    values = numbers or [cell.casefold() for cell in cells if cell]  # empty cells stay last
     assert len(values) > 1
     assert values == sorted(values, reverse=order == "descending"), (order, cells)
     return order

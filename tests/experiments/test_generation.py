@@ -9,7 +9,7 @@ from defectlib.data.loading import load_train
 from defectlib.defectgen.diffusion import schedule
 from defectlib.experiments.generation import Playground, Regimes, SwitchStep
 from defectlib.experiments.process import draw_pairs, forward_process, reverse_process
-from defectlib.settings import DenoiserTraining, Fidelity, Synthesis
+from defectlib.settings import DenoiserTraining, Fidelity
 from defectlib.store import settings_of
 
 
@@ -89,7 +89,8 @@ def test_the_playground_shares_what_the_regimes_built(smoke, store, regimes):
     playground = Playground(smoke, store=store)
     grid = playground.grid()
     assert list(grid) == [(u, field) for field in (9, 17) for u in (0, 400, 1000)]
-    assert all(isinstance(stage, Synthesis) for stage in playground.stages())
+    assert playground.stages() == (*grid.values(), *playground.live().values())
+    assert playground.live()["softgel"].small == tuple(grid[0, field].small for field in (9, 17))
     for u in regimes.steps:
         assert grid[u, 17] == regimes.synthetic(u)
     few = Playground(smoke, switch_steps=(400,), receptive_fields=(9,), store=store)
