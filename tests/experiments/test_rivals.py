@@ -125,6 +125,7 @@ def test_what_comes_with_the_package_of_each_rival(smoke):
 
 def test_parameters_reach_the_plan():
     chosen = plans.plan("11_rivals", {"product": "washer", "image": 2})
-    nets = [stage.synthetic.large for stage in chosen if stage.stage == "fidelity"]
+    pairs = [stage.synthetic for stage in chosen if stage.stage == "fidelity"]
+    nets = [one.large for one in pairs if isinstance(one, Synthesis)]
     assert {net.data.product for net in nets} == {"washer"}
     assert {net.image for net in nets} == {None, 2}
