@@ -26,7 +26,7 @@ def test_every_net_is_measured_once_and_every_point_has_its_pairs(study, smoke):
     kinds = [type(stage) for stage in study.stages()]
     assert kinds == [ReceptiveField] * 3 + [Fidelity] * 4
     playground = Playground(smoke, switch_steps=(0, 400), store=study.store)
-    assert [stage.synthetic for stage in study.stages()[3:]] == list(playground.stages())
+    assert [stage.synthetic for stage in study.stages()[3:]] == list(playground.grid().values())
 
 
 def test_a_built_study_has_nothing_left_to_do(study, nothing_runs):
