@@ -167,7 +167,21 @@ class PublishedData(Settings):
     files: str | None = None  # SHA-256 over keys, sizes and times of the product's files; None where they are not here
 
 
-Data = Annotated[EmbeddedData | FolderData | PublishedData, Field(discriminator="kind")]
+class BaseData(Settings):
+    """What the shipped base is trained on: all embedded products and painted textures, their defects all of one type.
+
+    See :mod:`defectlib.data.procedural.textures`.
+    """
+
+    versions: ClassVar[dict[str, int]] = PAINTER | {"textures_version": 1}
+
+    kind: Literal["base"] = "base"
+    size: int = Field(64, ge=32, le=512)  # pixels a side
+    count: int = Field(2000, ge=8)  # images, of which one in four is of an embedded product
+    seed: int = 0
+
+
+Data = Annotated[EmbeddedData | BaseData | FolderData | PublishedData, Field(discriminator="kind")]
 
 
 # Defect-Gen ---------------------------------------------------------------------------------------------------------
@@ -181,6 +195,13 @@ RECEPTIVE_FIELDS = (9, 17, 25, 45, 69, 101, 157)
 Channels = Annotated[int, Field(ge=8, le=4096, multiple_of=8)]
 
 
+#: What the convolutions see beyond the border.
+Padding = Literal["zeros", "reflect"]
+#: What a net's layers predict; either is turned into x_0. With ``v`` the loss at t is weighted by 1 / (1 - ᾱ_t), so
+#: grain, which is made near t = 0, counts as much as shape.
+Prediction = Literal["x0", "v"]
+
+
 class LargeNet(Settings):
     """The denoiser p_θ that sees the whole image: several resolutions, attention at the lowest ones."""
 
@@ -190,6 +211,7 @@ class LargeNet(Settings):
     attention: tuple[int, ...] = (2, 3)  # resolutions (0 = highest) with self-attention
     fold: int = Field(2, ge=1, le=16)  # pixel-unshuffle factor: trades resolution for channels before the first layer
     scale_shift: bool = False  # the timestep scales features as well as shifting them, as in the release
+    padding: Padding = "zeros"
 
     @model_validator(mode="after")
     def _attends_where_it_is(self) -> LargeNet:
@@ -217,6 +239,8 @@ class SmallNet(Settings):
     kind: Literal["small"] = "small"
     receptive_field: int = 45  # pixels a side, one of `RECEPTIVE_FIELDS`
     channels: Channels = 32  # at full resolution; doubled at each lower one
+    padding: Padding = "zeros"
+    prediction: Prediction = "x0"
 
     @field_validator("receptive_field")
     @classmethod
@@ -265,7 +289,16 @@ class DenoiserTraining(Training):
     samples_at: tuple[int, ...] = ()  # steps whose grids are a result that is asked for: these do enter the key
     tensorboard: bool = False  # write a TensorBoard log of the loss, the learning rate and the images per second
     image: int | None = Field(None, ge=0)  # number of the one training image that is seen; None: all of them
+    flips: bool = False  # half of the batch is mirrored, and half upside down
+    gray_noise: bool = False  # images without colour get the same noise in red, green and blue
+    base: DenoiserTraining | None = None  # the net whose weights are the first ones; None: random weights
     retrain: bool = False  # not the net that comes with the package, nor anything made from it
+
+    @model_validator(mode="after")
+    def _base_fits(self) -> DenoiserTraining:
+        if self.base is not None and self.base.net != self.net:
+            raise UserError("setting 'base' has another 'net': the first weights must be those of a net of this shape")
+        return self
 
     @model_validator(mode="after")
     def _batch_divides(self) -> DenoiserTraining:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from defectlib import runtime, settings
 from defectlib.data import folder, procedural, twins, verify
+from defectlib.data.procedural import textures
 from defectlib.data.published import read_published
 from defectlib.data.sample import Sample
 from defectlib.data.split import Split, by_group, class_table, digest, first_shots, origin, select
@@ -70,6 +71,8 @@ def load_train(data: settings.Data) -> tuple[Sample, ...]:
     """
     if isinstance(data, settings.EmbeddedData):
         return _rendered(data, "train", data.shots * len(_classes(data)))
+    if isinstance(data, settings.BaseData):
+        return tuple(_of_base(data, "train", i) for i in range(data.count))
     if isinstance(data, settings.PublishedData):
         return read_published(data)[0]
     return _read(data, "train")
@@ -84,6 +87,8 @@ def load_eval(data: settings.Data) -> tuple[Sample, ...]:
     """
     if isinstance(data, settings.EmbeddedData):
         return _rendered(data, "eval", data.eval_count)
+    if isinstance(data, settings.BaseData):
+        return tuple(_of_base(data, "eval", data.count + i) for i in range(200))
     if isinstance(data, settings.PublishedData):
         return read_published(data)[1]
     return _read(data, "eval")
@@ -134,6 +139,15 @@ def _rendered(data: settings.EmbeddedData, split: str, count: int) -> tuple[Samp
     # Image i shows type i mod K first, so a prefix of shots x K images holds `shots` of each type.
     _classes(data)
     return tuple(procedural.sample(data.product, split, i, size=data.size, seed=data.seed) for i in range(count))
+
+
+def _of_base(data: settings.BaseData, split: str, i: int) -> Sample:
+    """Every fourth image is of an embedded product, painted from another seed than what is measured on."""
+    if i % 4:
+        return textures.sample(i, data.size, data.seed)
+    product = tuple(procedural.PRODUCTS)[i // 4 % len(procedural.PRODUCTS)]
+    painted = procedural.sample(product, split, i // 16, size=data.size, seed=data.seed + 1)
+    return replace(painted, mask=(painted.mask > 0).astype("uint8"), classes=textures.CLASSES)
 
 
 def _read(data: settings.FolderData, side: str) -> tuple[Sample, ...]:

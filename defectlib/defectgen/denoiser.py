@@ -26,9 +26,12 @@ from __future__ import annotations
 import torch
 from diffusers import ConfigMixin, ModelMixin, UNet2DModel
 from diffusers.configuration_utils import register_to_config
+from torch import nn
 from torch.nn import functional
 
-from defectlib.settings import LargeNet, SmallNet
+from defectlib.data.encode import IMAGE_CHANNELS
+from defectlib.defectgen.diffusion import schedule
+from defectlib.settings import LargeNet, Padding, Prediction, SmallNet
 
 #: Receptive field in pixels → (residual blocks per resolution, width multiplier of each resolution).
 #: A residual block has two 3×3 convolutions. The release's small net is the first row.
@@ -44,7 +47,7 @@ LADDER: dict[int, tuple[int, tuple[int, ...]]] = {
 
 
 class Denoiser(ModelMixin, ConfigMixin):
-    """A U-Net that predicts x_0, with an optional folding of pixels into channels around it.
+    """A U-Net whose output is turned into x_0, with an optional folding of pixels into channels around it.
 
     Args:
         channels: Channels of x.
@@ -54,6 +57,9 @@ class Denoiser(ModelMixin, ConfigMixin):
         middle: Whether the lowest resolution has a middle block (with attention).
         fold: Pixel-unshuffle factor; every length inside, and the receptive field, grows by it.
         scale_shift: Whether the timestep scales the features of a residual block as well as shifting them.
+        padding: What the 3×3 convolutions see beyond the border.
+        prediction: What the U-Net predicts, x_0 or v = √ᾱ_t ε - √(1 - ᾱ_t) x_0 (Salimans & Ho, 2022).
+        gray: Whether red, green and blue are one channel three times, in x_t (see :func:`as_gray`) and x_0.
     """
 
     @register_to_config
@@ -66,6 +72,9 @@ class Denoiser(ModelMixin, ConfigMixin):
         middle: bool = False,
         fold: int = 1,
         scale_shift: bool = False,
+        padding: Padding = "zeros",
+        prediction: Prediction = "x0",
+        gray: bool = False,
     ) -> None:
         super().__init__()
         levels = range(len(widths))
@@ -82,6 +91,10 @@ class Denoiser(ModelMixin, ConfigMixin):
             norm_num_groups=8,
             attn_norm_num_groups=8,  # in the middle block too, where diffusers would leave it out with scale_shift
         )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
+                module.padding_mode = padding
+        self.register_buffer("alphas_cumprod", schedule().alphas_cumprod.clone(), persistent=False)
 
     @property
     def multiple(self) -> int:
@@ -99,10 +112,22 @@ class Denoiser(ModelMixin, ConfigMixin):
             float (N, C, H, W).
         """
         folded = functional.pixel_unshuffle(x_t, self.config.fold)  # (N, C·fold², H/fold, W/fold)
-        return functional.pixel_shuffle(self.unet(folded, timestep).sample, self.config.fold)
+        output = functional.pixel_shuffle(self.unet(folded, timestep).sample, self.config.fold)
+        if self.config.gray:
+            image = output[:, :IMAGE_CHANNELS].mean(dim=1, keepdim=True)
+            output = as_gray(torch.cat([image, output[:, 1:]], dim=1))
+        if self.config.prediction == "x0":
+            return output
+        signal = self.alphas_cumprod[timestep].view(-1, 1, 1, 1)  # ᾱ_t
+        return signal.sqrt() * x_t - (1 - signal).sqrt() * output
 
 
-def large_denoiser(net: LargeNet, channels: int) -> Denoiser:
+def as_gray(x: torch.Tensor) -> torch.Tensor:
+    """``x`` (N, C, H, W) with its first channel in place of all three of the image, noise included."""
+    return torch.cat([x[:, :1].expand(-1, IMAGE_CHANNELS, -1, -1), x[:, IMAGE_CHANNELS:]], dim=1)
+
+
+def large_denoiser(net: LargeNet, channels: int, gray: bool = False) -> Denoiser:
     """The denoiser p_θ, which sees the whole image."""
     return Denoiser(
         channels=channels,
@@ -112,17 +137,43 @@ def large_denoiser(net: LargeNet, channels: int) -> Denoiser:
         middle=True,
         fold=net.fold,
         scale_shift=net.scale_shift,
+        padding=net.padding,
+        gray=gray,
     )
 
 
-def small_denoiser(net: SmallNet, channels: int) -> Denoiser:
+def small_denoiser(net: SmallNet, channels: int, gray: bool = False) -> Denoiser:
     """The denoiser p_φ, which sees ``net.receptive_field`` pixels a side."""
     blocks, multipliers = LADDER[net.receptive_field]
-    return Denoiser(channels=channels, widths=tuple(net.channels * m for m in multipliers), blocks=blocks)
+    widths = tuple(net.channels * m for m in multipliers)
+    return Denoiser(channels, widths, blocks, padding=net.padding, prediction=net.prediction, gray=gray)
 
 
-def build_denoiser(net: LargeNet | SmallNet, channels: int, seed: int) -> Denoiser:
+def build_denoiser(net: LargeNet | SmallNet, channels: int, seed: int, gray: bool = False) -> Denoiser:
     """A fresh denoiser; the same settings, channels and seed give the same weights."""
+    build = large_denoiser if isinstance(net, LargeNet) else small_denoiser
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return large_denoiser(net, channels) if isinstance(net, LargeNet) else small_denoiser(net, channels)
+        return build(net, channels, gray)
+
+
+def start_from(base: Denoiser, denoiser: Denoiser) -> None:
+    """Give ``denoiser`` the weights of a ``base`` that knows one defect type, every type of its own those of that one.
+
+    All types together weigh in the first layer as much as the one did.
+    """
+    types = denoiser.config.channels - IMAGE_CHANNELS - 1
+    weights = base.state_dict()
+    with torch.no_grad():
+        first = _by_channel(weights["unet.conv_in.weight"].movedim(1, 0), base, types)  # (C, fold², …)
+        first[-types:] /= types
+        weights["unet.conv_in.weight"] = first.flatten(0, 1).movedim(0, 1)
+        for name in ("unet.conv_out.weight", "unet.conv_out.bias"):
+            weights[name] = _by_channel(weights[name], base, types).flatten(0, 1)
+    denoiser.load_state_dict(weights)
+
+
+def _by_channel(values: torch.Tensor, base: Denoiser, types: int) -> torch.Tensor:
+    """(C·fold², …) of the base as (C', fold², …) with the last channel, its one defect type, ``types`` times."""
+    values = values.unflatten(0, (base.config.channels, base.config.fold**2))
+    return torch.cat([values[:-1], values[-1:].expand(types, *values.shape[1:])]).clone()

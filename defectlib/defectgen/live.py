@@ -133,7 +133,11 @@ def _halved(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes = list(model.graph.node)
     casts = []
     for tensor in model.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT and (values := numpy_helper.to_array(tensor)).size > 512:
+        if (
+            tensor.data_type == TensorProto.FLOAT
+            and len(tensor.dims) > 1
+            and (values := numpy_helper.to_array(tensor)).size > 512
+        ):
             name = f"{tensor.name}h"
             casts.append(helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
             tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name))

@@ -10,7 +10,7 @@ from diffusers import DDPMScheduler, DiffusionPipeline, DPMSolverMultistepSchedu
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 
-from defectlib.defectgen.denoiser import Denoiser
+from defectlib.defectgen.denoiser import Denoiser, as_gray
 from defectlib.defectgen.timesteps import two_stage_timesteps
 from defectlib.errors import UserError, unknown
 from defectlib.settings import Sampler
@@ -83,7 +83,7 @@ class DefectGenPipeline(DiffusionPipeline):
         self._check_size(height, width)
         large, small = self._timesteps(switch_step, num_inference_steps)
         shape = (len(generators), self.large.config.channels, height, width)
-        x_t = randn_tensor(shape, generator=list(generators), device=self.device)
+        x_t = self._of_material(randn_tensor(shape, generator=list(generators), device=self.device))
         for denoiser, timesteps, begin, count in self._loops(large, small):
             x_t = self._stage(denoiser, sampler, timesteps, begin, count, x_t, generators, callback)
         return DefectGenOutput(x=x_t, large_timesteps=large, small_timesteps=small)
@@ -113,11 +113,15 @@ class DefectGenPipeline(DiffusionPipeline):
         step = _stepper(sampler, self.scheduler, timesteps, begin, generators, x_t.device)
         for t in self.progress_bar(timesteps[begin : begin + count]):
             x_0 = denoiser(x_t, t).float()
-            x_next = step(x_0, t, x_t)
+            x_next = self._of_material(step(x_0, t, x_t))
             if callback is not None:
                 callback(t, x_t, x_0)
             x_t = x_next
         return x_t
+
+    def _of_material(self, x: torch.Tensor) -> torch.Tensor:
+        """``x``, its noise without colour where the nets were trained so."""
+        return as_gray(x) if self.small.config.gray else x
 
     def _check_size(self, height: int, width: int) -> None:
         multiple = max(self.large.multiple, self.small.multiple)

@@ -1,4 +1,4 @@
-"""Training of one denoiser: mean squared error on x_0, averaged weights, checkpoints that resume to the same result.
+"""Training of one denoiser: mean squared error, averaged weights, checkpoints that resume to the same result.
 
 Every random draw of step k comes from a seed derived from (seed, purpose, k), so a checkpoint needs no generator
 state, and a resumed run makes the same steps as one that was never cut off.
@@ -24,7 +24,7 @@ from defectlib.data.encode import IMAGE_CHANNELS, channels, encode, stack
 from defectlib.data.loading import load_one_or_all
 from defectlib.data.sample import Sample
 from defectlib.defectgen.crops import Crops
-from defectlib.defectgen.denoiser import Denoiser, build_denoiser
+from defectlib.defectgen.denoiser import Denoiser, as_gray, build_denoiser, start_from
 from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.journal import NOTHING, Journal, keep
 from defectlib.defectgen.team import Team, launched_team, run_together
@@ -45,7 +45,7 @@ def run(settings: DenoiserTraining, inputs: Mapping[str, Path], out: Path) -> No
     :mod:`defectlib.defectgen.journal`.
     """
     samples = load_one_or_all(settings.data, settings.image)
-    denoiser, losses = train(settings, samples, out / UNFINISHED)
+    denoiser, losses = train(settings, samples, out / UNFINISHED, inputs.get("base"))
     check_trained(denoiser.state_dict(), settings.lr)
     denoiser.save_pretrained(out / "net")
     write_atomically(out / "losses.json", json.dumps(losses))
@@ -90,9 +90,11 @@ class _State:
 
 
 def train(
-    settings: DenoiserTraining, samples: tuple[Sample, ...], unfinished: Path
+    settings: DenoiserTraining, samples: tuple[Sample, ...], unfinished: Path, base: Path | None = None
 ) -> tuple[Denoiser, list[dict[str, float]]]:
     """Train on ``samples`` alone, going on from the checkpoint in ``unfinished`` if there is one.
+
+    ``base`` is the artifact of ``settings.base``, where there is one.
 
     Returns:
         The denoiser with its averaged weights, and the loss curve: ``step``, ``loss``, ``seconds`` since the start
@@ -106,11 +108,11 @@ def train(
         # They leave a checkpoint of the last step; going on from it, nothing is left to be done here.
         if runtime.launched() > 1:
             team = launched_team(device.type)
-            team.hear((settings.model_dump_json(), str(unfinished)))
-            _train(team, settings, samples, unfinished)
+            team.hear((settings.model_dump_json(), str(unfinished), base and str(base)))
+            _train(team, settings, samples, unfinished, base)
         else:
-            run_together(settings.processes, device, _train, settings, samples, unfinished)
-    state = _train(Team(), settings, samples, unfinished)
+            run_together(settings.processes, device, _train, settings, samples, unfinished, base)
+    state = _train(Team(), settings, samples, unfinished, base)
     state.ema.copy_to(state.denoiser.parameters())
     return state.denoiser.to(memory_format=torch.contiguous_format), state.losses
 
@@ -119,15 +121,18 @@ def serve(team: Team) -> None:
     """Take part in every training that the first process begins, until it says that there will be no more."""
     while word := team.hear():
         settings = DenoiserTraining.model_validate_json(word[0])
-        _train(team, settings, load_one_or_all(settings.data, settings.image), Path(word[1]))
+        samples = load_one_or_all(settings.data, settings.image)
+        _train(team, settings, samples, Path(word[1]), word[2] and Path(word[2]))
 
 
-def _train(team: Team, settings: DenoiserTraining, samples: tuple[Sample, ...], unfinished: Path) -> _State:
+def _train(
+    team: Team, settings: DenoiserTraining, samples: tuple[Sample, ...], unfinished: Path, base: Path | None
+) -> _State:
     """Make the steps that are left to be made; in a team, this process's share of each."""
     device = configure(settings.device)
-    state = _start(settings, len(samples[0].classes), device, team)
-    state.read(unfinished)
     batches = _Batches(settings, samples, device)
+    state = _start(settings, batches, device, team, base)
+    state.read(unfinished)
     bar = runtime.progress(settings.steps, f"{settings.net.kind} net, {samples[0].product}", initial=state.step)
     journal = Journal(settings if team.writes else settings.model_copy(update=NOTHING), unfinished, state.step)
     clock = time.monotonic() - (state.losses[-1]["seconds"] if state.losses else 0)
@@ -155,10 +160,15 @@ def _train(team: Team, settings: DenoiserTraining, samples: tuple[Sample, ...], 
     return state
 
 
-def _start(settings: DenoiserTraining, defect_types: int, device: torch.device, team: Team) -> _State:
+def _start(
+    settings: DenoiserTraining, batches: _Batches, device: torch.device, team: Team, base: Path | None
+) -> _State:
     cuda = device.type == "cuda"
     seed = runtime.child_seed(settings.seed, "init")
-    denoiser = build_denoiser(settings.net, channels(defect_types), seed).to(device).train()
+    denoiser = build_denoiser(settings.net, channels(batches.defect_types), seed, batches.gray)
+    if base is not None:
+        start_from(load_denoiser(base), denoiser)
+    denoiser.to(device).train()
     if cuda:
         denoiser.to(memory_format=torch.channels_last)  # what tensor cores read convolutions in
     optimizer = torch.optim.AdamW(denoiser.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
@@ -171,11 +181,13 @@ class _Batches:
 
     Attributes:
         shape: Height and width of x_0.
+        gray: Whether no image has colour, and the noise shall have none either.
     """
 
     def __init__(self, settings: DenoiserTraining, samples: tuple[Sample, ...], device: torch.device) -> None:
         self.settings, self.device = settings, device
         self.defect_types = len(samples[0].classes)
+        self.gray = settings.gray_noise and all((s.image == s.image[..., :1]).all() for s in samples)
         if settings.crop is None:
             self.x_0 = encode(*stack(samples), self.defect_types).to(device)
             self.shape = tuple(self.x_0.shape[2:])
@@ -188,9 +200,15 @@ class _Batches:
         draw = generator(self.settings.seed, "order", step)
         if self.settings.crop is not None:
             crops = (upload(part, self.device) for part in self.crops.draw(self.settings.batch, draw))
-            return encode(*crops, self.defect_types)
-        chosen = torch.randint(len(self.x_0), (self.settings.batch,), generator=draw)
-        return self.x_0[upload(chosen, self.device)]
+            x_0 = encode(*crops, self.defect_types)
+        else:
+            chosen = torch.randint(len(self.x_0), (self.settings.batch,), generator=draw)
+            x_0 = self.x_0[upload(chosen, self.device)]
+        if self.settings.flips:
+            for axis in (2, 3):
+                flipped = upload(torch.rand(len(x_0), generator=draw) < 0.5, self.device)
+                x_0 = torch.where(flipped.view(-1, 1, 1, 1), x_0.flip(axis), x_0)
+        return x_0
 
 
 def _step(settings: DenoiserTraining, state: _State, batches: _Batches, team: Team) -> torch.Tensor:
@@ -202,6 +220,9 @@ def _step(settings: DenoiserTraining, state: _State, batches: _Batches, team: Te
     noise = generator(settings.seed, "noise", state.step)
     t = torch.randint(T, (len(x_0),), generator=noise)
     epsilon = torch.randn(x_0.shape, generator=noise)
+    if settings.gray_noise:
+        gray = (x_0[:, 1:IMAGE_CHANNELS] == x_0[:, :1]).flatten(1).all(dim=1).cpu()
+        epsilon = torch.where(gray.view(-1, 1, 1, 1), as_gray(epsilon), epsilon)
     parts = list(zip(*(team.own_parts(values, settings.accumulate) for values in (x_0, t, epsilon)), strict=True))
     losses = []
     for i, part in enumerate(parts, start=1):
@@ -224,12 +245,18 @@ def _loss(
     x_t = _SCHEDULE.add_noise(x_0, upload(epsilon, x_0.device), t)
     with autocast(x_0.device, settings.dtype):
         prediction = network(x_t, t)
-    return reconstruction_loss(prediction.float(), x_0, settings.mask_weight)
+    # v - v̂ = (x̂_0 - x_0) / √(1 - ᾱ_t)
+    weight = 1.0
+    if settings.net.kind == "small" and settings.net.prediction == "v":
+        weight = 1 / (1 - _SCHEDULE.alphas_cumprod.to(t.device)[t]).view(-1, 1, 1, 1)
+    return reconstruction_loss(prediction.float(), x_0, settings.mask_weight, weight)
 
 
-def reconstruction_loss(prediction: torch.Tensor, x_0: torch.Tensor, mask_weight: float) -> torch.Tensor:
-    """Mean over all values of (prediction - x_0)², the mask channels weighted by ``mask_weight``."""
-    squared = (prediction - x_0).square()
+def reconstruction_loss(
+    prediction: torch.Tensor, x_0: torch.Tensor, mask_weight: float, weight: torch.Tensor | float = 1
+) -> torch.Tensor:
+    """Mean over all values of ``weight`` (N, 1, 1, 1) · (prediction - x_0)², mask channels times ``mask_weight``."""
+    squared = weight * (prediction - x_0).square()
     image, mask = squared[:, :IMAGE_CHANNELS], squared[:, IMAGE_CHANNELS:]
     return (image.sum() + mask_weight * mask.sum()) / squared.numel()
 
