@@ -302,14 +302,22 @@ def augment_command(
     size: Annotated[
         int | None, typer.Option(min=32, max=4096, help="Side of the pairs, pixels; else that of the training crops.")
     ] = None,
+    crop: Annotated[
+        int | None,
+        typer.Option(min=32, max=1024, help="Side of the training crops, pixels; if not given, so that defects fit."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=10_000_000, help="Training steps of each net; the profile's, if not given.")
+    ] = None,
 ) -> None:
     """Train Defect-Gen on your own defects, write new pairs, and tell whether they help on images held out.
 
-    Run it again after a cut and it goes on. Example: defectlib augment my_dataset --out my_pairs --count 200
+    OUT.png shows pairs beside real crops as soon as there are some. Run it again after a cut and it goes on.
+    Example: defectlib augment my_dataset --out my_pairs --count 200
     """
     from defectlib import runtime
     from defectlib.experiments.export import check_target
-    from defectlib.experiments.own import own_defects
+    from defectlib.experiments.own import in_points, own_defects
     from defectlib.profiles import load_profile
     from defectlib.settings import known_model
 
@@ -317,11 +325,22 @@ def augment_command(
     check_target(out)
     settings = load_profile(profile)
     chosen = None if seeds is None else tuple(range(seeds))
-    study = own_defects(settings, data, count=count, shots=shots, model=model, seeds=chosen, size=size)
+    options = {"count": count, "shots": shots, "model": model, "seeds": chosen, "size": size}
+    study = own_defects(settings, data, **options, crop=crop, steps=steps)
+    taken, trained = study.data, study.synthetic.large
+    scale = "at their own size" if taken.reduce == 1 else f"{taken.reduce} times smaller"
+    start = "from the base" if trained.base else "from random weights"
+    runtime.say(
+        f"images {scale}, crops of {trained.crop} px; nets {start}, {trained.steps} and {study.synthetic.small.steps} "
+        "steps"
+    )
     for line in study.doubts():  # now, and not after hours
         runtime.say(f"warning: {line}")
+    sheet = study.write_sheet(out.with_name(f"{out.name}.png"))
+    runtime.say(f"{sheet}: real crops above, pairs below")
     study.build()
     report = study.export(out)
+    print(in_points(study.table).to_string())
     print(report["verdict"], *(f"warning: {line}" for line in report["warnings"]), sep="\n")
     print(f"{study.synthetic.count} pairs and {out / 'report.json'}")
 

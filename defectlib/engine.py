@@ -63,6 +63,7 @@ RUNNERS: dict[str, Runner] = {
     "density": _runner("defectlib.defectgen.density"),
     "rival": _runner("defectlib.rivals.training"),
     "rival_pairs": _runner("defectlib.rivals.sampling"),
+    "pasted_pairs": _runner("defectlib.rivals.copy_paste"),
     "segmenter": _runner("defectlib.segmentation.training"),
     "evaluation": _runner("defectlib.segmentation.evaluation"),
     "segmenter_timing": _runner("defectlib.segmentation.latency"),
@@ -270,8 +271,8 @@ def title(stage: Stage) -> str:
 class Board:
     """One live line: stages done of all, what runs with its own step and loss, the time left.
 
-    The time left is what the remaining steps take at the rates seen in this run, by kind of stage; a stage of a kind
-    that has not been seen takes what the others take on average.
+    The time left is what the remaining steps take at the rates seen in this run, by kind of stage; a step of a kind
+    that has not been seen takes what those of the others take on average.
     """
 
     def __init__(self, todo: Mapping[str, Stage], jobs: int) -> None:
@@ -329,16 +330,12 @@ class Board:
         """0 while nothing is known yet."""
         if not self.rates:
             return 0.0
-        known = {
-            name: self.rates[kind] * _steps(stage)
-            for name, stage in self.todo.items()
-            if (kind := _kind(stage)) in self.rates
-        }
-        usual = sum(known.values()) / len(known)
+        usual = sum(self.rates.values()) / len(self.rates)
         left = 0.0
         for name in self.todo.keys() - self.finished:
-            state = self.running.get(name)
-            left += known.get(name, usual) * (1 - state["n"] / state["total"] if state else 1)
+            stage, state = self.todo[name], self.running.get(name)
+            seconds = self.rates.get(_kind(stage), usual) * _steps(stage)
+            left += seconds * (1 - state["n"] / state["total"] if state else 1)
         return left / self.jobs
 
 

@@ -24,6 +24,7 @@ from defectlib.settings import (
     MODEL_NAMES,
     PRETRAINABLE,
     RECEPTIVE_FIELDS,
+    BaseData,
     ClickerTraining,
     Clicking,
     ClickMethod,
@@ -36,6 +37,8 @@ from defectlib.settings import (
     LargeNet,
     Net,
     OracleTraining,
+    Pairs,
+    PastedPairs,
     PublishedData,
     RivalMethod,
     RivalSynthesis,
@@ -63,10 +66,20 @@ Denoiser, Segmenter, Oracle, Clicker, Rival = map(
 )
 
 
-class Own(Settings):
-    """What the user's own defects get: training at native scale, on crops."""
+class Base(Settings):
+    """How the nets are trained that few images start from; see :class:`~defectlib.settings.BaseData`."""
 
-    crop: int = Field(64, ge=32)  # pixels a side, of training crops and of synthetic pairs
+    size: int = Field(64, ge=32, le=512)  # pixels a side
+    count: int = Field(2000, ge=8)  # images
+    large: Denoiser
+    small: Denoiser
+
+
+class Own(Settings):
+    """What the user's own defects get: training on crops, from a base."""
+
+    crop: int | None = Field(None, ge=32)  # pixels a side, of training crops and of synthetic pairs; None: as data ask
+    base: Base | None = None  # None: nets start from random weights
     large: Denoiser
     small: Denoiser
     count: int = Field(100, ge=1)  # synthetic pairs
@@ -254,18 +267,29 @@ class Profile(Settings):
     def own_synthesis(
         self, data: Data, count: int | None = None, size: int | None = None, switch_step: int | None = None
     ) -> Synthesis:
-        """A synthetic set for the user's own defects, from nets trained on crops at native scale.
+        """A synthetic set for the user's own defects, from nets that go on from the base on crops.
 
         Pairs are as large as the crops, or ``size`` pixels a side: the nets fit any canvas.
         """
-        own, small_net = self.own, self.small_net(self.receptive_field)
-        crop = {"crop": own.crop, "crop_by": "defect"}
-        nets = (
-            self.denoiser(data, self.large_net, own.large, **crop),
-            self.denoiser(data, small_net, own.small, **crop),
-        )
+        own, alike = self.own, {"flips": True, "gray_noise": True}
+
+        def training(net: Net, table: Mapping[str, Any], of_base: Mapping[str, Any]) -> DenoiserTraining:
+            base = None
+            if own.base:
+                painted = BaseData(size=own.base.size, count=own.base.count)
+                base = self.denoiser(painted, net, of_base, **alike)
+            return self.denoiser(data, net, table, crop=own.crop, crop_by="defect", base=base, **alike)
+
+        large_net = self.large_net.model_copy(update={"padding": "reflect"})
+        small_net = self.small_net(self.receptive_field).model_copy(update={"padding": "reflect", "prediction": "v"})
+        large = training(large_net, own.large, own.base.large if own.base else {})
+        small = training(small_net, own.small, own.base.small if own.base else {})
         count, size = own.count if count is None else count, own.crop if size is None else size
-        return self._pairs(*nets, switch_step=switch_step, count=count, size=size)
+        return self._pairs(large, small, switch_step=switch_step, count=count, size=size)
+
+    def pasted(self, data: Data, count: int, size: int) -> PastedPairs:
+        """Real defects pasted elsewhere, on crops of ``size`` pixels a side."""
+        return PastedPairs(data=data, count=count, size=size)
 
     def memorising(self, product: str, shots: int, receptive_field: int | None) -> Synthesis:
         """A synthetic set from one net alone, the large one or a small one, that was trained on so many images."""
@@ -321,7 +345,7 @@ class Profile(Settings):
         self,
         data: Data,
         model: str,
-        synthetic: Synthesis | RivalSynthesis | None = None,
+        synthetic: Pairs | None = None,
         seed: int = 0,
         *,
         pairs: int | None = None,
@@ -338,10 +362,12 @@ class Profile(Settings):
         trained = self.stage(SegmenterTraining, self.segmenter, data=data, **given, **over)
         return Evaluation(segmenter=trained, native=isinstance(data, PublishedData))
 
-    def own_evaluation(self, data: Data, model: str, synthetic: Synthesis | None, seed: int = 0) -> Evaluation:
+    def own_evaluation(
+        self, data: Data, model: str, synthetic: Pairs | None, seed: int = 0, every: int = 1
+    ) -> Evaluation:
         """A baseline on the user's own defects: trained on crops, evaluated by sliding window at native size."""
         base = self.model_copy(update={"segmenter": self.segmenter | self.own.segmenter})
-        return base.evaluation(data, model, synthetic, seed, crop=self.own.crop)
+        return base.evaluation(data, model, synthetic, seed, crop=self.own.crop, every=every)
 
     def segmenter_timing(self, product: str) -> SegmenterTiming:
         """The latency of the baselines on this machine, for an image of a product."""

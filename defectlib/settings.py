@@ -148,6 +148,7 @@ class FolderData(Settings):
     root: Path
     digest: str  # SHA-256 over the split manifest and the content of every file it names
     split: str  # path of the split manifest: below `root`, or absolute
+    reduce: int = Field(1, ge=1, le=64)  # images and masks are taken so many times smaller
 
 
 class PublishedData(Settings):
@@ -466,15 +467,32 @@ class RivalSynthesis(Stage):
         return self.rival.data
 
 
+class PastedPairs(Stage):
+    """A folder of pairs made without a generator: real defects, mirrored, pasted elsewhere into training images."""
+
+    stage: ClassVar[str] = "pasted_pairs"
+    dataset: ClassVar[str] = "dataset"  # folder of the artifact that holds the pairs, in the one layout
+    unhashed: ClassVar[frozenset[str]] = frozenset({"batch"})
+
+    data: Data
+    size: int = Field(ge=32, le=4096)  # pixels a side of the crops that are pasted into
+    count: int = Field(ge=1, le=1_000_000)  # pairs
+    seed: int = 0
+    batch: int = Field(100, ge=1)  # pairs at a time
+
+    crop_by: ClassVar[CropBy] = "defect"
+
+
 def _maker(pairs: Any) -> str:
-    """Whether synthetic pairs, as settings or as values, are of another generator."""
-    of_rival = "rival" in pairs if isinstance(pairs, dict) else isinstance(pairs, RivalSynthesis)
-    return "rival" if of_rival else "two stages"
+    """Where synthetic pairs come from, as settings or as values: by the field that only those have."""
+    fields = pairs if isinstance(pairs, dict) else type(pairs).model_fields
+    return next(name for name in ("rival", "large", "data") if name in fields)
 
 
-#: Synthetic pairs of any generator.
+#: Synthetic pairs from anywhere.
 Pairs = Annotated[
-    Annotated[Synthesis, Tag("two stages")] | Annotated[RivalSynthesis, Tag("rival")], Discriminator(_maker)
+    Annotated[Synthesis, Tag("large")] | Annotated[RivalSynthesis, Tag("rival")] | Annotated[PastedPairs, Tag("data")],
+    Discriminator(_maker),
 ]
 
 
@@ -536,6 +554,7 @@ class SegmenterTraining(Training):
     model: str  # one of `MODEL_NAMES`
     synthetic: Pairs | None = None
     pairs: int | None = Field(None, ge=1)  # the first so many of the synthetic ones; None: all of them
+    every: int = Field(1, ge=1)  # of the real images each so many-th trains
     augmented: bool = True  # images are shifted, mirrored and lit a little differently each time
     batch: int = Field(8, ge=2)  # one image is too few for batch normalisation
     crop: int | None = Field(None, ge=32)  # pixels a side of random training crops; None trains on whole images
@@ -766,6 +785,7 @@ STAGES: dict[str, type[Stage]] = {
         Density,
         RivalTraining,
         RivalSynthesis,
+        PastedPairs,
         SegmenterTraining,
         Evaluation,
         SegmenterTiming,

@@ -129,6 +129,7 @@ def test_settings_survive_a_file(stage):
         "judgement": profile.judgement(synthetic),
         "rival": pairs.rival,
         "rival_pairs": pairs,
+        "pasted_pairs": profile.pasted(data, 4, 32),
         "clicker": profile.clicker_training("softgel", multi_level=False),
         "clicking": profile.clicking(data, "Defect-Click"),
     }[stage.stage]

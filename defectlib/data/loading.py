@@ -13,7 +13,7 @@ from defectlib import runtime, settings
 from defectlib.data import folder, procedural, twins, verify
 from defectlib.data.procedural import textures
 from defectlib.data.published import read_published
-from defectlib.data.sample import Sample
+from defectlib.data.sample import Sample, reduced
 from defectlib.data.split import Split, by_group, class_table, digest, first_shots, origin, select
 from defectlib.errors import UserError, UserErrors, unknown
 
@@ -157,7 +157,8 @@ def _read(data: settings.FolderData, side: str) -> tuple[Sample, ...]:
             f"{data.root}: images, masks, classes, groups or the split changed since it was taken up; do so anew"
         )
     rows = select(folder.index(data.root).set_index("key", drop=False), getattr(split, side))
-    return folder.read_samples(rows, folder.read_classes(data.root))
+    samples = folder.read_samples(rows, folder.read_classes(data.root))
+    return samples if data.reduce == 1 else tuple(reduced(sample, data.reduce) for sample in samples)
 
 
 # Taking up a folder -------------------------------------------------------------------------------------------------

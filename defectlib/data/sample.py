@@ -59,3 +59,19 @@ def continued(image: np.ndarray, mask: np.ndarray, side: int) -> tuple[np.ndarra
         return image, mask
     widths = [(m // 2, m - m // 2) for m in missing]
     return np.pad(image, [*widths, (0, 0)], mode="symmetric"), np.pad(mask, widths, mode="symmetric")
+
+
+def reduced(sample: Sample, times: int) -> Sample:
+    """``sample`` so many times smaller: means of squares of pixels, and the defect type that covers half of a square.
+
+    Squares that reach beyond the border are continued from it.
+    """
+    widths = [(0, -length % times) for length in sample.mask.shape]
+    image = np.pad(sample.image, [*widths, (0, 0)], mode="edge")
+    mask = np.pad(sample.mask, widths, mode="edge")
+    height, width = (length // times for length in mask.shape)
+    mean = image.reshape(height, times, width, times, 3).mean(axis=(1, 3))
+    small = np.zeros((height, width), np.uint8)
+    for k in np.unique(mask[mask > 0]):
+        small[(mask == k).reshape(height, times, width, times).mean(axis=(1, 3)) >= 0.5] = k
+    return replace(sample, image=mean.round().astype(np.uint8), mask=small)

@@ -13,14 +13,14 @@ from defectlib.data.describe import describe
 from defectlib.data.folder import write_dataset
 from defectlib.data.loading import load_train
 from defectlib.data.sample import Sample
-from defectlib.settings import RivalSynthesis, Synthesis
+from defectlib.settings import Pairs
 from defectlib.store import UNFINISHED, provenance, read_sealed, write_sealed
 
 #: The pairs of those numbers: images uint8 (N, H, W, 3) and masks uint8 (N, H, W).
 Draw = Callable[[range], tuple[np.ndarray, np.ndarray]]
 
 
-def write_drawn(draw: Draw, settings: Synthesis | RivalSynthesis, out: Path, source: str, what: str) -> None:
+def write_drawn(draw: Draw, settings: Pairs, out: Path, source: str, what: str) -> None:
     """Draw ``settings.count`` pairs into the dataset folder ``out/dataset``, as synthetic pairs of ``source``.
 
     Args:
@@ -36,9 +36,7 @@ def write_drawn(draw: Draw, settings: Synthesis | RivalSynthesis, out: Path, sou
     write_dataset(out / settings.dataset, samples, provenance=record)
 
 
-def _pairs(
-    draw: Draw, settings: Synthesis | RivalSynthesis, unfinished: Path, what: str
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def _pairs(draw: Draw, settings: Pairs, unfinished: Path, what: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Every pair with its key, one batch in memory at a time; batches done before a kill are read back."""
     unfinished.mkdir(parents=True, exist_ok=True)
     with runtime.progress(settings.count, what, unit="pair") as bar:

@@ -29,6 +29,30 @@ crops come from few parts, and those may all be unlike the training images by ch
 LEVEL = 0.01
 """Of both tests."""
 _WHERE = "in a profile of your own (--profile FILE.yaml)"
+CROPS = (64, 96, 128)
+"""Sides of training crops to choose from, in pixels; the large net halves them to eighths after folding."""
+THIN = 3
+"""Pixels that the thinnest type is still wide, in the median, where images are taken smaller."""
+
+
+def fitting(training: Sequence[Sample]) -> tuple[int, int]:
+    """How many times smaller images are to be taken, and the side of training crops in pixels.
+
+    The first at which half of the types fit into a crop, each by the median extent of its largest piece. Crops grow
+    before images shrink, since texture is lost with pixels; types larger than that are cut.
+    """
+    by_type = [
+        [_Shown.of(sample.mask == k) for sample in training if (sample.mask == k).any()]
+        for k in range(1, 1 + len(training[0].classes))
+    ]
+    types = [(np.median([s.extent for s in t]), np.median([s.pixels / s.extent for s in t])) for t in by_type if t]
+    if not types:
+        return 1, CROPS[0]
+    extent, width = np.median([extent for extent, _ in types]), min(width for _, width in types)
+    times = 1
+    while extent > times * CROPS[-1] and width >= 2 * times * THIN:
+        times *= 2
+    return times, next((crop for crop in CROPS if extent <= times * crop), CROPS[-1])
 
 
 def before(training: Sequence[Sample], synthesis: Synthesis) -> list[str]:
@@ -74,8 +98,8 @@ def _type_lines(training: Sequence[Sample], k: int, synthesis: Synthesis) -> Ite
     extent = np.median([one.extent for one in shown])
     if crop is not None and extent > crop:
         yield (
-            f"{what}: reaches over {extent:.0f} px (median), and training crops of {crop} px cut it; set own.crop to "
-            f"{_fitting(extent)} {_WHERE}"
+            f"{what}: reaches over {extent:.0f} px (median), and training crops of {crop} px cut it; if pairs must "
+            f"show it whole, give --crop {_fitting(extent)}, at {(_fitting(extent) / crop) ** 2:.1f} times the cost"
         )
     centres = np.array([one.centre for one in shown])
     spread = np.sqrt(np.square(centres - centres.mean(axis=0)).sum(axis=1).mean())
@@ -114,10 +138,10 @@ def _omitted(name: str, shown: int, pairs: int, shares: Mapping[str, float], syn
     chance = float(bdtr(shown, pairs, shares[name] / 2))  # of so few, or fewer
     if not shares[name] or chance >= LEVEL:
         return None
-    steps = f"own.large.steps (now {synthesis.large.steps}) and own.small.steps (now {synthesis.small.steps})"
+    steps = f"--steps (now {synthesis.large.steps})"
     return (
         f"type '{name}': {_count(shown, 'pair')} of {pairs} with it, where {shares[name]:.0%} of the training crops "
-        f"show it (less than half as often: binomial test, p = {chance:.1g}); raise {steps} {_WHERE}, or add images "
+        f"show it (less than half as often: binomial test, p = {chance:.1g}); raise {steps}, or add images "
         "that show it"
     )
 

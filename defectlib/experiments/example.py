@@ -40,7 +40,7 @@ _POOL = "oracle"  # scenes that no other study trains or evaluates on
 
 def example_folder(profile: Profile) -> Path:
     """The example as a dataset folder, labelled by clicks; made once for each of a profile's sizes and counts."""
-    side, count = 2 * profile.own.crop, 15 * profile.shots
+    side, count = 2 * (profile.own.crop or 64), 15 * profile.shots
     root = Store().root / "examples" / f"{PRODUCT}-clicked-v{procedural.VERSION}-{side}px-{count}"
     if root.exists():
         return root

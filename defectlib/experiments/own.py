@@ -1,32 +1,43 @@
-"""Your own defects: from a folder of images and masks to new pairs, and an answer to "did it help?"."""
+"""Your own defects: from a folder of images and masks to new pairs, and an answer to "did it help?".
+
+The baseline is trained on half of the real images, on all of them, and on all of them with pairs: with those of the
+generator, and with as many made by copy and paste.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from PIL import Image
 
+from defectlib import engine
 from defectlib.data.loading import folder_data, load
 from defectlib.data.sample import Sample
 from defectlib.errors import UserError, shown
 from defectlib.experiments import advice
-from defectlib.experiments.boost import BOTH, REAL, Comparison, class_iou, compare, verdict
+from defectlib.experiments.boost import BOTH, REAL, Comparison, class_iou, compare, effect, points, verdict
 from defectlib.experiments.example import example_folder
 from defectlib.experiments.export import copy_dataset
 from defectlib.experiments.study import Study
 from defectlib.profiles import Profile
 from defectlib.runtime import path_of
-from defectlib.settings import Evaluation, FolderData, Stage, Synthesis
-from defectlib.store import Store, provenance
+from defectlib.settings import Evaluation, FolderData, Pairs, PastedPairs, Stage, Synthesis
+from defectlib.store import Store, provenance, write_atomically
 
 REPORT = "report.json"
+SHEET = 12
+"""Real crops, and pairs, on the sheet."""
+HALF, PASTED = "half of the real images", "real + copy and paste"
 
 
 @dataclass(frozen=True)
@@ -53,18 +64,34 @@ class OwnDefects(Study):
         return self.profile.own_synthesis(self.data, self.count, self.size)
 
     @property
-    def comparison(self) -> Comparison:
-        """The baseline without and with the synthetic set."""
+    def pasted(self) -> PastedPairs:
+        """As many pairs by copy and paste."""
+        return self.profile.pasted(self.data, self.synthetic.count, self.synthetic.large.crop)
+
+    @cached_property
+    def comparisons(self) -> dict[str, Comparison]:
+        """Evaluations, one for each seed, by what the baseline is trained on, beside those of what it adds to."""
         seeds = self.profile.own.seeds if self.seeds is None else self.seeds
 
-        def evaluations(synthetic: Synthesis | None) -> tuple[Evaluation, ...]:
-            return tuple(self.profile.own_evaluation(self.data, self.model, synthetic, seed) for seed in seeds)
+        def evaluations(synthetic: Pairs | None, every: int = 1) -> tuple[Evaluation, ...]:
+            return tuple(self.profile.own_evaluation(self.data, self.model, synthetic, seed, every) for seed in seeds)
 
-        return Comparison(self.data, evaluations(None), evaluations(self.synthetic))
+        real = evaluations(None)
+        return {
+            REAL: Comparison(self.data, evaluations(None, every=2), real),
+            BOTH: Comparison(self.data, real, evaluations(self.synthetic)),
+            PASTED: Comparison(self.data, real, evaluations(self.pasted)),
+        }
+
+    @property
+    def comparison(self) -> Comparison:
+        """The baseline without and with the synthetic set."""
+        return self.comparisons[BOTH]
 
     def stages(self) -> tuple[Stage, ...]:
-        """The synthetic set, and two evaluations for each seed."""
-        return (self.synthetic, *self.comparison.stages())
+        """The synthetic set, and four evaluations for each seed."""
+        sides = (stage for comparison in self.comparisons.values() for stage in comparison.stages())
+        return (self.synthetic, *dict.fromkeys(sides))
 
     def pairs(self) -> tuple[Sample, ...]:
         """The synthetic pairs."""
@@ -74,6 +101,43 @@ class OwnDefects(Study):
     def result(self) -> dict[str, Any]:
         """See :func:`defectlib.experiments.boost.compare`."""
         return compare(self, self.comparison)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Index ``trained on``; ``miou`` and ``reference`` in [0, 1], their ``difference`` with ``_low`` and ``_high``.
+
+        Real images are compared with half of them, pairs with real images; ``effect``: how the interval lies (see
+        :func:`defectlib.experiments.boost.effect`); ``worth``: of the difference that the second half of the real
+        images made, NaN where that is no gain.
+        """
+        rows = {HALF: {"miou": compare(self, self.comparisons[REAL])["real"], "effect": ""}}
+        for name, comparison in self.comparisons.items():
+            found = compare(self, comparison)
+            rows[name] = found | {"miou": found["synthetic"], "reference": found["real"]}
+            rows[name]["effect"] = effect(rows[name])
+        table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("trained on")
+        ceiling = table.loc[REAL, "difference"] if table.loc[REAL, "effect"] == "gain" else math.nan
+        table["worth"] = (table["difference"] / ceiling).where(table.index.isin([BOTH, PASTED]))
+        columns = ["miou", "reference", "difference", "difference_low", "difference_high", "effect", "worth"]
+        return table[columns]
+
+    def write_sheet(self, path: Path) -> Path:
+        """Make the synthetic set, and a picture of some of it below crops drawn as for training; ``path``.
+
+        Masks stand below their images, a gray for each type.
+        """
+        from defectlib.defectgen.crops import drawn_samples
+
+        engine.build([self.synthetic], self.store)
+        trained = self.synthetic.large
+        real = drawn_samples(load(self.data).train, trained.crop, trained.crop_by, SHEET)
+        rows = [sheet_row(samples, len(real[0].classes)) for samples in (real, self.pairs()[:SHEET])]
+        width = max(row.shape[1] for row in rows)
+        rows = [np.pad(row, ((0, 8), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+        buffer = BytesIO()
+        Image.fromarray(np.concatenate(rows)).save(buffer, format="PNG")
+        write_atomically(path, buffer.getvalue())
+        return path
 
     def doubts(self) -> list[str]:
         """What the data may make go wrong, told before anything is trained; see :mod:`defectlib.experiments.advice`."""
@@ -108,6 +172,7 @@ class OwnDefects(Study):
             "model": self.model,
             "train_images": len(dataset.train),
             **self.result,
+            "trained_on": self.table.to_dict("index"),
             "class_iou": {name: class_iou(self, stages, dataset.classes) for name, stages in sides.items()},
             "types_in_synthetic": _types(self.pairs()),
             "training_crops": self.crops.to_dict("index"),
@@ -146,6 +211,19 @@ def per_crop(crops: pd.DataFrame) -> pd.DataFrame:
     return shares
 
 
+def in_points(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of :class:`OwnDefects` as text in %."""
+    columns = {
+        "mIoU (%)": table["miou"].map(lambda miou: f"{100 * miou:.1f}"),
+        "added (points)": table.apply(points, axis=1),
+        "effect": table["effect"],
+        "worth (real images' second half = 100 %)": table["worth"].map(
+            lambda worth: "" if math.isnan(worth) else f"{100 * worth:.0f} %"
+        ),
+    }
+    return pd.DataFrame(columns)
+
+
 def own_defects(
     profile: Profile,
     data: str | Path | None = None,
@@ -155,8 +233,13 @@ def own_defects(
     model: str = "UNet",
     seeds: tuple[int, ...] | None = None,
     size: int | None = None,
+    crop: int | None = None,
+    steps: int | None = None,
 ) -> OwnDefects:
     """The study of the folder ``data``, or of :func:`~defectlib.experiments.example.example_folder` if none.
+
+    Scale and crop are chosen from the data (:func:`defectlib.experiments.advice.fitting`) where neither ``crop`` nor
+    the profile names a side; ``steps``, of both nets, are the profile's if None.
 
     Raises:
         UserError: A number is out of range.
@@ -166,7 +249,22 @@ def own_defects(
         if value is not None and not 1 <= value <= 1_000_000:
             raise UserError(f"setting '{name}' must be from 1 to 1,000,000, got {shown(value)}")
     root = example_folder(profile) if data is None else data
-    return OwnDefects(profile, data=take_up(root, shots), count=count, model=model, seeds=seeds, size=size)
+    own = profile.own
+    if steps is not None:
+        own = own.model_copy(update={net: getattr(own, net) | {"steps": steps} for net in ("large", "small")})
+    if crop is not None:
+        own = own.model_copy(update={"crop": crop})
+    profile, taken = fitted(profile.model_copy(update={"own": own}), take_up(root, shots))
+    return OwnDefects(profile, data=taken, count=count, model=model, seeds=seeds, size=size)
+
+
+def fitted(profile: Profile, data: FolderData) -> tuple[Profile, FolderData]:
+    """Both with scale and crop as the training images ask for (:func:`~advice.fitting`), if the profile has no crop."""
+    if profile.own.crop is not None:
+        return profile, data
+    times, crop = advice.fitting(load(data).train)
+    own = profile.own.model_copy(update={"crop": crop})
+    return profile.model_copy(update={"own": own}), data.model_copy(update={"reduce": times})
 
 
 def take_up(root: str | Path, shots: int | None = None) -> FolderData:
@@ -178,6 +276,14 @@ def take_up(root: str | Path, shots: int | None = None) -> FolderData:
     root = path_of(root)
     name = hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:16]
     return folder_data(root, shots=shots, split_dir=Store().root / "splits" / f"{root.absolute().name}-{name}")
+
+
+def sheet_row(samples: Sequence[Sample], types: int) -> np.ndarray:
+    """Images side by side above their masks, uint8 (2 H, N W, 3)."""
+    grays = np.linspace(0, 255, types + 1).astype(np.uint8)
+    images = np.concatenate([sample.image for sample in samples], axis=1)
+    masks = np.concatenate([grays[sample.mask] for sample in samples], axis=1)
+    return np.concatenate([images, np.repeat(masks[..., None], 3, axis=-1)])
 
 
 def _types(pairs: tuple[Sample, ...]) -> dict[str, int]:

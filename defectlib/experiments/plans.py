@@ -16,7 +16,7 @@ from defectlib.experiments.cost import Cost
 from defectlib.experiments.generation import Playground
 from defectlib.experiments.judgement import JudgedSwitchStep
 from defectlib.experiments.memorisation import Memorisation
-from defectlib.experiments.own import OwnDefects, own_defects, take_up
+from defectlib.experiments.own import OwnDefects, fitted, own_defects, take_up
 from defectlib.experiments.receptive_field import Fields
 from defectlib.experiments.released import ReleasedCode
 from defectlib.experiments.rivals import Rivals
@@ -61,9 +61,11 @@ def switch_step(
     **_: Any,
 ) -> JudgedSwitchStep:
     """The switch-step ablation."""
-    folder = None if data is None else take_up(data)
+    chosen, folder = load_profile(profile), None
+    if data is not None:
+        chosen, folder = fitted(chosen, take_up(data))
     steps = _each("switch_steps", switch_steps, _known_step)
-    return JudgedSwitchStep(load_profile(profile), product=known_product(product), switch_steps=steps, folder=folder)
+    return JudgedSwitchStep(chosen, product=known_product(product), switch_steps=steps, folder=folder)
 
 
 def boost(

@@ -54,7 +54,7 @@ def run(settings: SegmenterTraining, inputs: Mapping[str, Path], out: Path) -> N
         UserError: The model or the data cannot be used, or the training diverged.
     """
     spec(settings.model)
-    real = loading.load_train(settings.data)
+    real = loading.load_train(settings.data)[:: settings.every]
     classes = real[0].classes
     synthetic = _read_synthetic(inputs["synthetic"] / Synthesis.dataset, classes) if "synthetic" in inputs else ()
     synthetic = synthetic[: settings.pairs]

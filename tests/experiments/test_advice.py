@@ -26,6 +26,7 @@ from tests.defectgen.complaint import complaint, part, write_complaint
 def synthesis(tmp_path) -> Synthesis:
     """How the cpu profile makes pairs of a folder: crops of 64 px, u = 400."""
     profile = load_profile("cpu", precision="fp32", device="cpu")
+    profile = profile.model_copy(update={"own": profile.own.model_copy(update={"crop": 64})})
     root = write_folder(tmp_path / "parts")
     Split(("a", "b", "c"), ("e", "f"), "by hand").write(root / "splits" / "default.json")
     return profile.own_synthesis(folder_data(root))
@@ -93,9 +94,28 @@ def test_a_defect_that_no_crop_holds(synthesis, length, warned):
     places = [(y, x % 60) for y, x in PLACES]
     lines = advice.before([sample(("crack",), (1, at(*place, 5, length))) for place in places], synthesis)
     assert lines == warned * [
-        "type 'crack': reaches over 65 px (median), and training crops of 64 px cut it; set own.crop to 96 in a "
-        "profile of your own (--profile FILE.yaml)"
+        "type 'crack': reaches over 65 px (median), and training crops of 64 px cut it; if pairs must show it whole, "
+        "give --crop 96, at 2.2 times the cost"
     ]
+
+
+@pytest.mark.parametrize(
+    ("defects", "fits"),
+    [
+        ([(9, 20), (9, 60), (9, 300)], (1, 64)),  # half of the types fit
+        ([(9, 20), (9, 90), (9, 300)], (1, 96)),
+        ([(9, 100), (9, 120), (9, 300)], (1, 128)),
+        ([(9, 20), (9, 200), (9, 300)], (2, 128)),
+        ([(5, 20), (9, 200), (9, 300)], (1, 128)),  # the first would be 2 px wide
+        ([(30, 600), (30, 700), (30, 900)], (8, 96)),
+    ],
+)
+def test_scale_and_crop_are_chosen_so_that_half_of_the_types_fit(defects, fits):
+    classes = tuple(f"type {k}" for k in range(1, 4))
+    images = [Sample("a", np.zeros((1000, 1000, 3), np.uint8), np.zeros((1000, 1000), np.uint8), classes, "p")]
+    for k, (height, width) in enumerate(defects, start=1):
+        images[0].mask[100 * k : 100 * k + height, 10 : 10 + width] = k
+    assert advice.fitting(images) == fits
 
 
 def test_two_defects_far_apart_are_not_one_long_one(synthesis):
@@ -119,8 +139,7 @@ def shares(shown: float) -> pd.DataFrame:
 def test_a_type_that_the_pairs_leave_out(synthesis):
     assert advice.after(pairs(0), shares(0.3), NEW, synthesis) == [
         "type 'pit': 0 pairs of 100 with it, where 30% of the training crops show it (less than half as often: "
-        "binomial test, p = 9e-08); raise own.large.steps (now 900) and own.small.steps (now 750) in a profile of "
-        "your own (--profile FILE.yaml), or add images that show it"
+        "binomial test, p = 9e-08); raise --steps (now 1200), or add images that show it"
     ]
 
 

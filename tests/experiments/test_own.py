@@ -23,7 +23,7 @@ from defectlib.errors import UserError
 from defectlib.experiments.boost import BOTH, REAL, verdict
 from defectlib.experiments.example import PRODUCT, example_folder
 from defectlib.experiments.export import copy_dataset
-from defectlib.experiments.own import OwnDefects, own_defects, per_class
+from defectlib.experiments.own import HALF, PASTED, OwnDefects, own_defects, per_class
 from defectlib.profiles import load_profile
 from defectlib.segmentation import training as segmenter_training
 from defectlib.settings import EmbeddedData
@@ -57,9 +57,9 @@ def built(tmp_path_factory) -> tuple[OwnDefects, dict[str, set[str]], Path]:
         patch.setenv("DEFECTLIB_STORE", str(place / "store"))
         train, fit = denoiser_training.train, segmenter_training.fit
 
-        def watched_train(settings, samples, unfinished):
-            seen["denoiser"] |= {sample.key for sample in samples}
-            return train(settings, samples, unfinished)
+        def watched_train(settings, samples, unfinished, base):
+            seen["denoiser"] |= {sample.key for sample in samples} if base else set()  # the base has its own images
+            return train(settings, samples, unfinished, base)
 
         def watched_fit(settings, real, synthetic, classes, unfinished):
             seen["segmenter"] |= {sample.key for sample in real}
@@ -132,6 +132,11 @@ def test_the_report_says_what_came_out_and_what_it_rests_on(built):
     assert report["training_crops"] == study.crops.to_dict("index")
     assert list(report["training_crops"]) == list(dataset.classes)
     assert report["nearness"] == study.nearness[0]
+    assert list(report["trained_on"]) == [HALF, REAL, BOTH, PASTED]
+    assert report["trained_on"][BOTH]["difference"] == pytest.approx(report["difference"])
+    real, half = report["trained_on"][REAL], report["trained_on"][HALF]
+    assert real["difference"] == pytest.approx(real["miou"] - half["miou"])
+    assert report["trained_on"][PASTED]["reference"] == real["miou"] == pytest.approx(report["real"])
     assert settings_of(report["provenance"]) == study.comparison.with_synthetic[0]
 
 
