@@ -500,7 +500,7 @@ class Fidelity(Stage):
     """How far synthetic pairs are from the training images, and from each other."""
 
     stage: ClassVar[str] = "fidelity"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     synthetic: Pairs
 

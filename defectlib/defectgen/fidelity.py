@@ -22,6 +22,7 @@ from defectlib.defectgen.measures.memorisation import nearness, patch_nearness, 
 from defectlib.defectgen.measures.neighbours import pairwise_rms, precision_recall_density_coverage, without_self
 from defectlib.defectgen.measures.patches import patches_of_all
 from defectlib.defectgen.measures.similarity import diversity
+from defectlib.defectgen.measures.spectra import spectrum_distance
 from defectlib.defectgen.measures.wasserstein import patch_distance
 from defectlib.defectgen.measures.windows import nearest_windows
 from defectlib.errors import UserError
@@ -35,6 +36,7 @@ MEASURES = {
     "nearness": ("nearness to a training image", "0 to 1; ½: as near as training images are to each other, 1: copies"),
     "patch_nearness": ("nearness, patch by patch", "the same of patches at one place; blur raises it too"),
     "patch_distance": ("patch distance", "0 and up, thousandths; sliced Wasserstein; 0: details as in training"),
+    "spectrum": ("power spectrum", "0 and up, decibels; blurred or noisy pairs are far; 0: grain as in training"),
     "precision": ("precision, images", "0 to 1; share of pairs among the training images"),
     "recall": ("recall, images", "0 to 1; share of training images among the pairs"),
     "density": ("density, images", "0 and up; 1: as the training images lie, above: crowded about them"),
@@ -158,6 +160,7 @@ def compare(samples: Sequence[Sample], training: Sequence[Sample]) -> dict[str, 
         "nearness": float(nearness(to_training, _distances(training, training)).mean()),
         "patch_nearness": float(patch_nearness(ours, theirs).mean()),
         "patch_distance": patch_distance(ours, theirs, numpy_generator(0, "patch distance")),
+        "spectrum": spectrum_distance(ours, theirs),
         **precision_recall_density_coverage(_flat(ours), _flat(theirs)),
         **{f"patch_{name}": value for name, value in of_patches.items()},
         **_among(samples),
