@@ -25,7 +25,7 @@ from defectlib.data.loading import folder_data, load
 from defectlib.data.sample import Sample
 from defectlib.errors import UserError, shown
 from defectlib.experiments import advice
-from defectlib.experiments.boost import BOTH, REAL, Comparison, class_iou, compare, effect, points, verdict
+from defectlib.experiments.boost import BOTH, REAL, Comparison, class_iou, compare, effect, origin, points, verdict
 from defectlib.experiments.example import example_folder
 from defectlib.experiments.export import copy_dataset
 from defectlib.experiments.study import Study
@@ -159,6 +159,38 @@ class OwnDefects(Study):
         dataset = load(self.data)
         return crop_nearness(self.pairs(), dataset.train, dataset.eval)
 
+    @cached_property
+    def spectra(self) -> dict[str, float]:
+        """Distances of power spectra to training crops in decibels: of the ``pairs``, and of crops ``held_out``."""
+        from defectlib.defectgen.crops import drawn_samples
+        from defectlib.defectgen.measures.spectra import spectrum_distance
+
+        dataset, trained = load(self.data), self.synthetic.large
+        real, held = (
+            np.stack([sample.image for sample in drawn_samples(side, trained.crop, trained.crop_by)])
+            for side in (dataset.train, dataset.eval)
+        )
+        pairs = np.stack([pair.image for pair in self.pairs()])
+        return {"pairs": spectrum_distance(pairs, real), "held_out": spectrum_distance(held, real)}
+
+    def records(self) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
+        """The table as the numbers of record of this folder, with where they come from."""
+        dataset, large = load(self.data), self.synthetic.large
+        stages = tuple(stage for comparison in self.comparisons.values() for stage in comparison.with_synthetic)
+        made = origin(self, stages) | {
+            "seeds": list(self.profile.own.seeds if self.seeds is None else self.seeds),
+            "model": self.model,
+            "train_images": len(dataset.train),
+            "eval_images": len(dataset.eval),
+            "eval_groups": len(set(dataset.eval_groups)),
+            "pairs": self.synthetic.count,
+            "crop": large.crop,
+            "reduce": self.data.reduce,
+            "denoiser_steps": [large.steps, self.synthetic.small.steps],
+            "spectra": self.spectra,
+        }
+        return {f"own_{self.data.root.name.lower()}": (self.table, made)}
+
     def warnings(self) -> list[str]:
         """What the data may have made go wrong, and what did; see :mod:`defectlib.experiments.advice`."""
         return [*self.doubts(), *advice.after(self.pairs(), self.crops, self.nearness, self.synthetic)]
@@ -177,6 +209,7 @@ class OwnDefects(Study):
             "types_in_synthetic": _types(self.pairs()),
             "training_crops": self.crops.to_dict("index"),
             "nearness": self.nearness[0],
+            "spectra": self.spectra,
             "warnings": self.warnings(),
             "provenance": provenance(self.comparison.with_synthetic[0]),
         }
