@@ -96,12 +96,12 @@ def curve_point(found: Mapping[str, Any]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Regimes(SwitchStep):
-    """Figure 5's three cases: the large net alone (u = 0), the small one alone (u = T), and both."""
+    """Figure 5's three cases: the large net alone (u = 0), both, and the small one alone (u = T)."""
 
     @property
     def steps(self) -> tuple[int, ...]:
         """The three values of u."""
-        return (0, T, self.profile.switch_step)
+        return (0, self.profile.switch_step, T)
 
     def losses(self) -> dict[str, pd.DataFrame]:
         """The loss curves (``step``, ``loss``, ``seconds``) of the large and the small net."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -146,21 +145,6 @@ def weighted_spread(weights: np.ndarray, distances: np.ndarray) -> np.ndarray:
     total = ((weights @ apart) * weights).sum(axis=1)
     pairs = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)
     return np.divide(total, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
-
-
-def verdict(row: Mapping[str, float]) -> str:
-    """What one row of :meth:`ReleasedCode.differences` says; where an interval crosses zero, that nothing is told."""
-    return (
-        f"At u = {row['u']:.0f} the released code's pairs, against those of the paper's path, have a distance between "
-        f"two pairs that is {_told(row, 'spread')}, and a distance to the nearest training image that is "
-        f"{_told(row, 'nearest')}."
-    )
-
-
-def _told(row: Mapping[str, float], measure: str) -> str:
-    value, low, high = (row[f"{measure}{end}"] for end in ("", "_low", "_high"))
-    said = "lower" if high < 0 else "higher" if low > 0 else "neither higher nor lower as far as can be told"
-    return f"{said} ({value:+.3f}, 95 % interval {low:+.3f} to {high:+.3f})"
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:

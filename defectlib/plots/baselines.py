@@ -12,7 +12,7 @@ BLIND = "background only"
 """The column of a model that sees no defect anywhere."""
 
 
-def table(record: pd.DataFrame | None, run: pd.DataFrame | None, rule: str, name: str, caption: str) -> Table:
+def table(record: pd.DataFrame | None, run: pd.DataFrame | None, name: str, caption: str) -> Table:
     """MIoU in % by product (rows) and model (columns), ± the standard deviation over seeds, the best of a row bold.
 
     Beneath the products stands their mean, of the models that were run on all of them; in the last column, what a
@@ -21,14 +21,13 @@ def table(record: pd.DataFrame | None, run: pd.DataFrame | None, rule: str, name
     Args:
         record: As :meth:`defectlib.experiments.baselines.Baselines.table` returns it, of record, or None.
         run: The same, of this run.
-        rule: How the mIoU is computed; printed beneath.
         name: Label for ``{numref}``.
         caption: What the table holds.
     """
     shown = [None if frame is None else _cells(frame) for frame in (record, run)]
     given = zip((tables.RECORD, tables.RUN), (record, run), strict=True)
     made = [f"{source.capitalize()}: {how(frame)}" for source, frame in given if frame is not None]
-    return tables.compare(None, *shown, name, caption, notes=[rule, *made])
+    return tables.compare(None, *shown, name, caption, notes=made)
 
 
 def how(frame: pd.DataFrame) -> str:

@@ -6,8 +6,6 @@ texts are set where a figure is displayed.
 
 from __future__ import annotations
 
-import math
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,37 +16,8 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, PercentFo
 
 from defectlib.plots.style import FAINT, INK, SERIES_COLOURS, WIDTH, literal, panels
 
-SWITCH_STEP = "switch step u (0: large net alone, 1000: small net alone)"
 DISTANCE = "distance to the nearest training image (RMS, 0 to 1)"
 _PERCENT = 100
-
-
-def switch_curve(table: pd.DataFrame, measures: Mapping[str, str] | None = None) -> Figure:
-    """Each measure against the switch step u, one panel each; dashed, the same measure among the training images.
-
-    Args:
-        table: Column ``u`` and one for each measure; ``X_low`` and ``X_high`` give measure ``X`` a band,
-            ``training_X`` its dashed line.
-        measures: Label by column; None takes distance to the training images and spread.
-    """
-    measures = measures or {"nearest": DISTANCE, "spread": "distance between two synthetic images (RMS, 0 to 1)"}
-    columns = min(2, len(measures))
-    rows = -(-len(measures) // columns)
-    figure, grid = panels(rows, columns, WIDTH, 2.7 * rows)
-    table = table.sort_values("u")
-    for axes, (name, label) in zip(grid.flat, measures.items(), strict=False):
-        axes.plot(table["u"], table[name], marker="o", color=SERIES_COLOURS[0], clip_on=False, label="synthetic")
-        if f"{name}_low" in table:
-            band = table[f"{name}_low"], table[f"{name}_high"]
-            axes.fill_between(table["u"], *band, color=SERIES_COLOURS[0], alpha=0.2, linewidth=0)
-        if f"training_{name}" in table:
-            axes.axhline(table[f"training_{name}"].iloc[0], color=INK, ls="--", lw=1, label="training images")
-        axes.set(title=_wrapped(label), ylim=(0, None), xticks=table["u"])
-        axes.legend(loc="best")
-    for axes in grid.flat[len(measures) :]:
-        axes.set_axis_off()
-    figure.supxlabel(SWITCH_STEP, fontsize=9)
-    return figure
 
 
 def fidelity_diversity(
@@ -91,30 +60,6 @@ def fidelity_diversity(
     axes.margins(0.18)
     _label_path(axes, table[[x, y]].to_numpy(), [f"u = {u}" for u in table["u"]])
     axes.legend(loc="best")
-    return figure
-
-
-def agreement_curve(table: pd.DataFrame, remark: str) -> Figure:
-    """How well masks fit their images as u grows, between what real images and what the judge itself come to.
-
-    Args:
-        table: Columns ``u``, and ``agreement``, ``held_out``, ``oracle``: mIoU as fractions, NaN where there is none.
-        remark: What is written where the curve would be, if nothing was judged.
-    """
-    figure, ((axes,),) = panels(1, 1, WIDTH, 2.9)
-    table = table.sort_values("u")
-    axes.plot(table["u"], _PERCENT * table["agreement"], marker="o", color=SERIES_COLOURS[0], label="synthetic")
-    yardsticks = (("held_out", "--", "held-out images"), ("oracle", ":", "the oracle's own, unseen scenes"))
-    for name, style, label in yardsticks:
-        if (value := _PERCENT * table[name].iloc[0]) == value:
-            axes.axhline(value, color=INK, ls=style, lw=1, label=f"{label}: {value:.1f} %")
-    if table["agreement"].isna().all():
-        axes.text(0.5, 0.55, textwrap.fill(remark, 52), transform=axes.transAxes, ha="center", va="center", fontsize=9)
-    lowest = (_PERCENT * table[["agreement", "held_out", "oracle"]]).min(axis=None)
-    bottom = max(0, 10 * math.floor(lowest / 10) - 20) if lowest == lowest else 0  # room for the legend
-    axes.set(xlabel=SWITCH_STEP, ylabel="agreement of masks and images\n(mIoU, %)", xticks=table["u"])
-    axes.set_ylim(bottom, 100)
-    axes.legend(loc="lower left")
     return figure
 
 

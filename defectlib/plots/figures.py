@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 
 from defectlib.data.sample import Sample
 from defectlib.plots import overlay
-from defectlib.plots.style import DPI, LARGE_COLOUR, SMALL_COLOUR, WIDTH, defect_colour, literal, new_figure, panels
+from defectlib.plots.style import DPI, WIDTH, defect_colour, literal, new_figure, panels
 
 _SMALL_TEXT = 7  # points
 _LINE = 0.13  # inches, a line of small text
@@ -33,7 +33,7 @@ def gallery(samples: Sequence[Sample], columns: int = 3, title: str = "", captio
     figure, grid = _grid(rows, columns, height)
     for axes, sample, text in zip(grid.flat, samples, texts, strict=False):
         bare = overlay.enlarge(sample.image, _scale(sample, cell / 2))
-        _show(axes, overlay.side_by_side([bare, _outlined(sample, cell / 2)], gap=max(2, len(bare) // 40)))
+        show(axes, overlay.side_by_side([bare, _outlined(sample, cell / 2)], gap=max(2, len(bare) // 40)))
         axes.set_xlabel(literal(text), fontsize=_SMALL_TEXT, loc="left", labelpad=2)
     _blank(grid.flat[len(samples) :])
     _name_colours(figure, samples)
@@ -61,9 +61,9 @@ def multi_type_panel(samples: Sequence[Sample]) -> Figure:
     figure, grid = _grid(len(samples), 3, len(samples) * (cell + 0.28) + 0.5, width=3 * cell + 0.4)
     for row, sample in zip(grid, samples, strict=True):
         binary = np.where(sample.mask > 0, 255, 0).astype(np.uint8)
-        _show(row[0], overlay.enlarge(sample.image, _scale(sample, cell)))
-        _show(row[1], overlay.enlarge(binary, _scale(sample, cell)))
-        _show(row[2], _outlined(sample, cell))
+        show(row[0], overlay.enlarge(sample.image, _scale(sample, cell)))
+        show(row[1], overlay.enlarge(binary, _scale(sample, cell)))
+        show(row[2], _outlined(sample, cell))
         row[2].set_xlabel(literal(" + ".join(sample.present)), fontsize=8, labelpad=2)
     for axes, name in zip(grid[0], ("image", "binary mask", "defect types"), strict=True):
         axes.set_title(name, loc="center")
@@ -88,7 +88,7 @@ def before_and_after(pairs: Sequence[tuple[Sample, Sample]], before: str, after:
     for row, name, samples in zip(grid, (before, after), zip(*pairs, strict=True), strict=True):
         row[0].set_ylabel(name, fontsize=8)
         for axes, sample in zip(row, samples, strict=True):
-            _show(axes, _outlined(sample, cell))
+            show(axes, _outlined(sample, cell))
             _name_types(axes, sample)
     for axes, (first, second) in zip(grid[0], pairs, strict=True):
         shared, either = (first.mask > 0) & (second.mask > 0), (first.mask > 0) | (second.mask > 0)
@@ -96,65 +96,25 @@ def before_and_after(pairs: Sequence[tuple[Sample, Sample]], before: str, after:
     return figure
 
 
-def forward_process(frames: Sequence[np.ndarray], timesteps: Sequence[int]) -> Figure:
-    """An image disappearing in noise: the frames in order, the timestep t below each."""
-    figure, grid = _grid(1, len(frames), WIDTH / len(frames) + 0.25)
-    for axes, frame, t in zip(grid.flat, frames, timesteps, strict=True):
-        _show(axes, frame)
-        axes.set_xlabel(f"t = {t}", fontsize=8)
-    return figure
+def beside_nearest(sets: Mapping[str, tuple[Sequence[Sample], Sequence[Sample]]]) -> Figure:
+    """Sets of generated pairs side by side, and below each pair the training image nearest to it.
 
-
-def reverse_process(
-    frames: Sequence[np.ndarray], timesteps: Sequence[int], switch_step: int, result: np.ndarray
-) -> Figure:
-    """Noise becoming an image (Fig. 4): what each net was given at t, and in its colour which net that was.
-
-    The large net acts on the left, down to the switch step u, the small one right of it; the last image is the result.
+    A copy shows as a column of two equal pictures.
 
     Args:
-        frames: uint8 (H, W, 3), x_t as the net was given it.
-        timesteps: t of each frame, descending.
-        switch_step: u: the large net acts at t >= u.
-        result: uint8 (H, W, 3), the final image.
+        sets: By name, pairs and the training sample nearest to each.
     """
-    figure, grid = _grid(1, len(frames) + 1, WIDTH / (len(frames) + 1) + 0.55)
-    figure.get_layout_engine().set(wspace=0.05)
-    for axes, frame, t in zip(grid.flat, frames, timesteps, strict=False):
-        _show(axes, frame)
-        colour = LARGE_COLOUR if t >= switch_step else SMALL_COLOUR
-        axes.spines[:].set(visible=True, color=colour, linewidth=2)
-        axes.set_xlabel(f"t = {t}", fontsize=8, color=colour)
-    _show(grid.flat[-1], result)
-    grid.flat[-1].set_xlabel("result", fontsize=8)
-    nets = [
-        Patch(color=LARGE_COLOUR, label=f"large receptive field, t ≥ {switch_step}"),
-        Patch(color=SMALL_COLOUR, label=f"small receptive field, t < {switch_step}"),
-    ]
-    figure.legend(handles=nets, loc="outside upper left", ncols=2)
-    return figure
-
-
-def three_regimes(regimes: Mapping[str, Sequence[Sample]], nearest: Mapping[str, Sequence[Sample]]) -> Figure:
-    """One net, the other, both (Fig. 5): generated pairs above, and below each the training image nearest to it.
-
-    Copies of the training images show as equal columns; lost global structure as shapes no training image has.
-
-    Args:
-        regimes: Samples by name of the regime, equally many in each.
-        nearest: For each of them the nearest training sample, under the same names and in the same order.
-    """
-    columns = max(len(samples) for samples in regimes.values())
-    cell = (WIDTH - 0.5) / columns
-    whole = new_figure(WIDTH, len(regimes) * (2 * cell + 0.5) + 0.35)
-    for part, (name, samples) in zip(np.atleast_1d(whole.subfigures(len(regimes))), regimes.items(), strict=True):
-        part.suptitle(name, x=0.01, ha="left", fontsize=10)
+    columns = max(len(pairs) for pairs, _ in sets.values())
+    cell = (WIDTH - 0.5) / (columns * len(sets))
+    whole = new_figure(WIDTH, 2 * cell + 0.75)
+    for part, (name, rows) in zip(np.atleast_1d(whole.subfigures(1, len(sets))), sets.items(), strict=True):
+        part.suptitle(name, fontsize=10)
         grid = part.subplots(2, columns, squeeze=False)
-        for row, shown, label in zip(grid, (samples, nearest[name]), ("generated", "nearest\ntraining"), strict=True):
-            for axes, sample in zip(row, shown, strict=True):
-                _show(axes, _outlined(sample, cell))
+        for row, samples, label in zip(grid, rows, ("generated", "nearest"), strict=True):
+            for axes, sample in zip(row, samples, strict=True):
+                show(axes, _outlined(sample, cell))
             row[0].set_ylabel(label, fontsize=8)
-    _name_colours(whole, [sample for samples in (*regimes.values(), *nearest.values()) for sample in samples])
+    _name_colours(whole, [sample for rows in sets.values() for samples in rows for sample in samples])
     return whole
 
 
@@ -169,7 +129,7 @@ def matrix(rows: Mapping[str, Sequence[Sample]], columns: Sequence[str]) -> Figu
     figure, grid = _grid(len(rows), len(columns), len(rows) * cell + 0.6)
     for row, (name, samples) in zip(grid, rows.items(), strict=True):
         for axes, sample in zip(row, samples, strict=True):
-            _show(axes, _outlined(sample, cell))
+            show(axes, _outlined(sample, cell))
         row[0].set_ylabel(name, fontsize=8)
     for axes, name in zip(grid[0], columns, strict=True):
         axes.set_title(name, loc="center", fontsize=8)
@@ -186,7 +146,8 @@ def _grid(rows: int, columns: int, height: float, width: float = WIDTH) -> tuple
     return figure, grid
 
 
-def _show(axes: Axes, image: np.ndarray) -> None:
+def show(axes: Axes, image: np.ndarray) -> None:
+    """``image`` without frame and ticks."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255)
     axes.set(xticks=[], yticks=[], anchor="N")
     axes.spines[:].set_visible(False)

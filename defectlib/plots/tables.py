@@ -29,12 +29,6 @@ from defectlib.store import changed_since_sealed, sealed, write_atomically
 PAPER, RECORD, RUN = "paper", "of record", "this run"
 #: What stands where a source has no number.
 MISSING = {PAPER: "not in the paper", RECORD: "no record", RUN: "not run"}
-#: What is printed beneath where a source has no number at all.
-NOTHING = {
-    PAPER: "The paper has none of these numbers.",
-    RECORD: "No numbers of record are committed.",
-    RUN: "This run computed none of these numbers.",
-}
 
 REFERENCE = runtime.REPOSITORY / "book" / "reference"
 #: Where, in the metadata of a cell's output, tables stand as CSV by their names.
@@ -124,7 +118,7 @@ def compare(
     """The three sources in one table, each number under its source's name.
 
     Frames of one column stand beside each other; of wider ones, each row is repeated for every source that has it. A
-    number that a source lacks is said to be lacking, in its cell or in a note. Where a frame has its provenance in
+    number that a source lacks is said to be lacking in its cell. Where a frame has its provenance in
     ``attrs["provenance"]``, a note says when and where its numbers were computed.
 
     Args:
@@ -160,8 +154,7 @@ def compare(
         if row in given[source].index
     ]
     frame = pd.DataFrame(cells, columns=[*names, "numbers", *columns])
-    all_notes = (*notes, *_dates(given), *_lacking(sources, rows))
-    return Table(frame, name, caption, all_notes, labels=len(names) + 1, values=_long(given))
+    return Table(frame, name, caption, (*notes, *_dates(given)), labels=len(names) + 1, values=_long(given))
 
 
 def table1(run: pd.DataFrame | None = None, notes: Sequence[str] = ()) -> Table:
@@ -203,10 +196,9 @@ def _time(frame: pd.DataFrame | None, model: str, missing: str) -> str:
     return missing if frame is None or model not in frame.index else _format(frame.at[model, "time (ms)"], 1, missing)
 
 
-def table3(rule: str, run: pd.DataFrame | None = None) -> Table:
-    """Table 3: mIoU in % by dataset, product and baseline, the best of each row bold; ``rule`` defines our mIoU."""
-    caption = paper.caption("table3")
-    return compare(paper.table3(), record("table3"), run, "tab-paper-3", caption, best="max", notes=[rule])
+def table3(run: pd.DataFrame | None = None) -> Table:
+    """Table 3: mIoU in % by dataset, product and baseline, the best of each row bold."""
+    return compare(paper.table3(), record("table3"), run, "tab-paper-3", paper.caption("table3"), best="max")
 
 
 def table3_means() -> Table:
@@ -373,17 +365,6 @@ def _dates(given: Mapping[str, pd.DataFrame]) -> list[str]:
             commit = runtime.short_commit(found["commit"])
             where = f"{found['machine']} ({found['device']}), {found['finished'][:10]}, commit {commit}"
             lines.append(f"{source.capitalize()}: {where}.")
-    return lines
-
-
-def _lacking(sources: Mapping[str, pd.DataFrame | None], rows: Sequence[Any]) -> list[str]:
-    """What each source does not have."""
-    lines = []
-    for source, frame in sources.items():
-        absent = rows if frame is None else [row for row in rows if row not in frame.index]
-        which = "; ".join(", ".join(_label(row)) for row in absent)
-        missing = f"{MISSING[source].capitalize()}: {which}."
-        lines += [NOTHING[source] if len(absent) == len(rows) else missing] if absent else []
     return lines
 
 

@@ -1,7 +1,7 @@
 """The staging tree, which mirrors the repository with executed notebooks in it, and the book built from it.
 
 The tree is built anew each time: `book/` as it is, `notebooks/` as executed, each with a box that says where its
-numbers come from and a line under each result that leads to it. Both are added here and nowhere else, so that committed
+numbers come from and a link to each table as CSV. Both are added here and nowhere else, so that committed
 notebooks stay comparable.
 """
 
@@ -81,7 +81,7 @@ def stage(sources: Sequence[Path], root: Path, plan: Plan) -> None:
             shutil.copyfile(committed, root / "committed" / path.name)
         pictures.lighten(notebook)
         if record := records[path]:
-            results.annotate(notebook, record, root / "notebooks" / "tables")
+            results.annotate(notebook, root / "notebooks" / "tables")
             notebook.cells.append(provenance_box(record, plans[path]))
         notebooks.write(notebook, root / "notebooks" / path.name)
 
@@ -173,9 +173,8 @@ def provenance_box(record: dict[str, Any], stages: Iterable[Stage]) -> NotebookN
         "Run it": _run_it(f"notebooks/{record['notebook']}", repository.find()),
     }
     table = "\n".join(f"* - {name}\n  - {value}" for name, value in rows.items())
-    label = f"({results.anchor(record)})="
     box = f":::{{admonition}} {BOX_TITLE}\n:class: note dropdown\n\n```{{list-table}}\n{table}\n```\n:::"
-    return nbformat.v4.new_markdown_cell(f"{label}\n{box}", id="provenance")
+    return nbformat.v4.new_markdown_cell(box, id="provenance")
 
 
 def _run_it(path: str, found: repository.Repository | None) -> str:

@@ -42,8 +42,8 @@ def test_build_says_which_of_how_many(smoke, store, regimes, capsys, monkeypatch
 
 
 def test_the_regimes_are_each_net_alone_and_both(regimes):
-    assert regimes.steps == (0, 1000, regimes.profile.switch_step)
-    assert [stage.synthetic.switch_step for stage in regimes.stages()] == [0, 1000, 400]
+    assert regimes.steps == (0, regimes.profile.switch_step, 1000)
+    assert [stage.synthetic.switch_step for stage in regimes.stages()] == [0, 400, 1000]
 
 
 def test_the_curve_follows_from_the_pairs(regimes):

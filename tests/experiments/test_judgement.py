@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from defectlib.experiments.judgement import JudgedSwitchStep
-from defectlib.plots import charts, figures
+from defectlib.plots import figures
 from defectlib.segmentation import oracle
 from defectlib.settings import Fidelity, Judgement
 from defectlib.store import Store
@@ -111,25 +110,3 @@ def test_another_switch_step_is_shown_where_the_profiles_is_not(heard, smoke):
     study = JudgedSwitchStep(smoke, switch_steps=(0,), store=heard.store)
     assert len(study.extremes(count=1)[1]) == 2
     assert json.loads((study.path(study.judgement(0)) / "judgement.json").read_text()) == study.judged(0)
-
-
-# The curve ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_drawn_curve():
-    table = pd.DataFrame({"u": [400, 0], "agreement": [0.6, 0.8], "held_out": 0.95, "oracle": 0.93})
-    (axes,) = charts.agreement_curve(table, "unused").axes
-    curve, held_out, own = axes.lines
-    assert curve.get_ydata().tolist() == [80, 60]
-    assert [line.get_label() for line in (held_out, own)] == [
-        "held-out images: 95.0 %",
-        "the oracle's own, unseen scenes: 93.0 %",
-    ]
-    assert not axes.texts
-
-
-def test_where_nothing_is_judged_it_is_written():
-    table = pd.DataFrame({"u": [0, 400], "agreement": np.nan, "held_out": np.nan, "oracle": 0.1})
-    (axes,) = charts.agreement_curve(table, "The oracle judges nothing.").axes
-    assert [text.get_text() for text in axes.texts] == ["The oracle judges nothing."]
-    assert [line.get_label() for line in axes.lines[1:]] == ["the oracle's own, unseen scenes: 10.0 %"]

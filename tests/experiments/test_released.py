@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from defectlib.experiments import plans
-from defectlib.experiments.released import PAPER, RELEASE, ReleasedCode, verdict, weighted_spread
+from defectlib.experiments.released import PAPER, RELEASE, ReleasedCode, weighted_spread
 from defectlib.settings import Fidelity
 
 
@@ -90,37 +89,3 @@ def test_spread_of_resamples_is_the_mean_over_pairs_of_different_images():
     # The second holds images 0, 0, 1: two pairs of different images, both at distance 1.
     np.testing.assert_allclose(weighted_spread(weights, distances), [7 / 3, 1, 4, np.nan])
     assert weighted_spread(weights, distances + np.eye(3))[0] == pytest.approx(7 / 3)
-
-
-BELOW, ABOVE, ACROSS = (-0.05, -0.01), (0.01, 0.05), (-0.01, 0.05)
-
-
-@pytest.mark.parametrize(
-    ("spread", "nearest", "said"),
-    [
-        (
-            BELOW,
-            ABOVE,
-            ("pairs that is lower (-0.030, 95 % interval -0.050 to -0.010)", "image that is higher (+0.030"),
-        ),
-        (
-            ABOVE,
-            ACROSS,
-            ("pairs that is higher (+0.030", "image that is neither higher nor lower as far as can be told"),
-        ),
-        (ACROSS, BELOW, ("pairs that is neither higher nor lower", "image that is lower (-0.030")),
-    ],
-)
-def test_the_verdict_goes_by_the_intervals(spread, nearest, said):
-    row = {"u": 400.0}
-    for measure, (low, high) in (("spread", spread), ("nearest", nearest)):
-        row |= {measure: (low + high) / 2, f"{measure}_low": low, f"{measure}_high": high}
-    sentence = verdict(row)
-    assert sentence.startswith("At u = 400 the released code's pairs")
-    assert all(part in sentence for part in said)
-
-
-def test_parameters_reach_the_plan():
-    chosen = plans.plan("09_released_code", {"product": "washer", "switch_steps": [300, 400]})
-    assert {stage.synthetic.large.data.product for stage in chosen} == {"washer"}
-    assert [stage.synthetic.switch_step for stage in chosen] == [300, 400, 300, 400]

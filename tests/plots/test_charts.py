@@ -49,26 +49,6 @@ def save(figure):
     return figure
 
 
-def test_switch_curve_is_sorted_with_band_and_reference(curve):
-    figure = save(charts.switch_curve(curve))
-    nearest, spread = figure.axes
-    line, reference = nearest.lines
-    assert line.get_xdata().tolist() == [0, 400, 1000]
-    assert line.get_ydata().tolist() == [0.04, 0.06, 0.3]
-    assert set(reference.get_ydata()) == {0.07}
-    band = nearest.collections[0].get_paths()[0].vertices
-    assert (band[:, 1].min(), band[:, 1].max()) == (0.03, 0.33)
-    assert len(spread.collections) == 0
-    assert "(RMS, 0 to 1)" in nearest.get_title(loc="left")
-    assert figure.get_supxlabel().startswith("switch step u")
-
-
-def test_switch_curve_leaves_no_empty_frame(curve):
-    measures = {"nearest": "a", "spread": "b", "nearest_low": "c"}
-    figure = save(charts.switch_curve(curve, measures))
-    assert [axes.axison for axes in figure.axes] == [True, True, True, False]
-
-
 def test_fidelity_diversity_labels_every_point(curve):
     rivals = pd.DataFrame({"nearest": [0.2], "spread": [0.22]}, index=["SinGAN"])
     (axes,) = save(charts.fidelity_diversity(curve, rivals=rivals)).axes

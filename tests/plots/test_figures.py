@@ -126,35 +126,18 @@ def test_multi_type_panel_refuses_samples_of_one_type(samples):
         figures.multi_type_panel([single])
 
 
-def test_forward_process_names_every_timestep(samples):
-    frames = [sample.image for sample in samples[:3]]
-    assert texts(figures.forward_process(frames, [0, 500, 999])) == ["t = 0", "t = 500", "t = 999"]
-
-
-def test_reverse_process_marks_which_net_acted(samples):
-    frames = [sample.image for sample in samples[:4]]
-    figure = figures.reverse_process(frames, [999, 400, 399, 0], 400, samples[4].image)
-    large, small = to_rgb(style.LARGE_COLOUR), to_rgb(style.SMALL_COLOUR)
-    edges = [to_rgb(axes.spines["left"].get_edgecolor()) for axes in figure.axes[:4]]
-    assert edges == [large, large, small, small]
-    assert not figure.axes[4].spines["left"].get_visible()
-    assert texts(figure)[-1] == "result"
-    assert legend_of(figure) == {"large receptive field, t ≥ 400": large, "small receptive field, t < 400": small}
-
-
-def test_three_regimes_puts_the_nearest_training_image_below(samples):
-    regimes = {"large": samples[:2], "small": samples[2:4], "both": samples[4:6]}
-    nearest = {"large": samples[6:8], "small": samples[7:9], "both": samples[8:10]}
-    figure = drawn(figures.three_regimes(regimes, nearest))
-    assert [part.get_suptitle() for part in figure.subfigs] == list(regimes)
-    for part, name in zip(figure.subfigs, regimes, strict=True):
-        for axes, sample in zip(part.axes, (*regimes[name], *nearest[name]), strict=True):
+def test_beside_nearest_puts_the_nearest_training_image_below(samples):
+    sets = {"large": (samples[:2], samples[6:8]), "small": (samples[2:4], samples[7:9])}
+    figure = drawn(figures.beside_nearest(sets))
+    assert [part.get_suptitle() for part in figure.subfigs] == list(sets)
+    for part, (pairs, nearest) in zip(figure.subfigs, sets.values(), strict=True):
+        for axes, sample in zip(part.axes, (*pairs, *nearest), strict=True):
             size = axes.images[0].get_array().shape[0] // sample.image.shape[0]
             expected = figures.overlay.enlarge(sample.image, size)
             kept = (np.asarray(axes.images[0].get_array()) == expected).all(axis=2)
-            assert kept.mean() > 0.85  # all but the outline
+            assert kept.mean() > 0.75  # all but the outline
             assert not kept.all()
-    assert [axes.get_ylabel() for axes in figure.subfigs[0].axes] == ["generated", "", "nearest\ntraining", ""]
+    assert [axes.get_ylabel() for axes in figure.subfigs[0].axes] == ["generated", "", "nearest", ""]
 
 
 def test_a_figure_of_photographs_stays_small_enough_for_a_page(samples):

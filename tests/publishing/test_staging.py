@@ -39,10 +39,9 @@ def test_the_box_tells_profile_data_device_and_seeds_of_all_that_was_read():
     assert "61 s" in text
 
 
-def test_the_box_can_be_led_to_and_says_where_the_notebook_can_be_run(monkeypatch):
+def test_the_box_says_where_the_notebook_can_be_run(monkeypatch):
     monkeypatch.setattr(repository, "find", lambda: None)
     alone = staging.provenance_box(RECORD, []).source
-    assert alone.startswith("(provenance-05_page)=\n")
     assert "links to Colab and Binder need a repository on GitHub as `origin`" in alone
     known = repository.Repository("someone/defect-book", "0123abc")
     monkeypatch.setattr(repository, "find", lambda: known)
