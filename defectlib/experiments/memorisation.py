@@ -176,36 +176,52 @@ class Memorisation(Study):
         return {NUMBERS: (self.table, provenance), PICTURES: (pictures, provenance)}
 
 
-def verdicts(table: pd.DataFrame, images: int = 25) -> list[str]:
-    """What a table of :class:`Memorisation` says of both parts of the hypothesis, in sentences.
+def hypothesis(table: pd.DataFrame | None, images: int = 25) -> pd.DataFrame | None:
+    """Both parts of the hypothesis: a row per comparison, both ends of each measure, and whether it moves as predicted.
 
-    A difference counts if the 95 % intervals of both ends lie apart.
+    It does (``yes``), or not (``no``), where the 95 % intervals of both ends lie apart; else ``n.s.``.
 
     Args:
         table: Rows of one product.
         images: The number of images, or the nearest to it, at which fields are compared.
     """
-    said = []
-    for field in table.index.unique("field"):
-        rows = table.xs(field, level="field").sort_index()
+    if table is None:
+        return None
+    ends = {}
+    for field, rows in table.groupby("field", sort=False):
+        rows = rows.droplevel("field").sort_index()
         if len(rows) > 1:
-            ends = f"{rows.index[0]} to {rows.index[-1]} images"
-            said.append(f"Field {field}, from {ends}: {_judged(rows.iloc[0], rows.iloc[-1])}.")
+            ends[f"{field}, {rows.index[0]} to {rows.index[-1]} images"] = rows.iloc[0], rows.iloc[-1]
     for count in sorted(table.index.unique("images"), key=lambda count: abs(count - images)):
         rows = table.xs(count, level="images")
         small = [field for field in rows.index if field != WHOLE]
         if small and WHOLE in rows.index:
-            said.append(f"{count} images, from {WHOLE} to {small[0]}: {_judged(rows.loc[WHOLE], rows.loc[small[0]])}.")
+            ends[f"{count} images, {WHOLE} to {small[0]}"] = rows.loc[WHOLE], rows.loc[small[0]]
             break
-    return said
+    found = {}
+    for name, (before, after) in ends.items():
+        copies, distances = (
+            " → ".join(_with_interval(row, *how) for row in (before, after))
+            for how in (("copies", 100, ".0f"), ("distance", 1, ".2f"))
+        )
+        fewer, farther = _lies(after, before, "copies"), _lies(before, after, "distance")
+        found[name] = copies, fewer, distances, farther
+    columns = ["copies (%)", "fewer", "distance to training", "farther"]
+    shown = pd.DataFrame.from_dict(found, orient="index", columns=columns).rename_axis("comparison")
+    shown.attrs = dict(table.attrs)
+    return shown
 
 
 def in_columns(table: pd.DataFrame | None) -> pd.DataFrame | None:
     """The columns of a table that are printed, under their names there."""
     if table is None:
         return None
-    shares = {"copies": "copies, %", "held_out_copies": "held out, %"}
-    others = {"distance": "distance", "patch_nearness": "patches", "held_out_patch_nearness": "held-out patches"}
+    shares = {"copies": "copies (%)", "held_out_copies": "of held-out images (%)"}
+    others = {
+        "distance": "distance to training",
+        "patch_nearness": "nearness of patches",
+        "held_out_patch_nearness": "of held-out images",
+    }
     shown = table.assign(**{name: 100 * table[name] for name in shares})[[*shares, *others, "epochs"]]
     shown = shown.assign(epochs=table["epochs"].round().astype(int)).rename(columns=shares | others)
     shown.attrs = dict(table.attrs)
@@ -273,28 +289,16 @@ def _parameters(artifact: Path) -> int:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
 
-def _judged(before: pd.Series, after: pd.Series) -> str:
-    """Both measures at two ends, of which the hypothesis has the second memorise less."""
-    copies = _apart(after, before, "copies"), f"copies {_share(before)} to {_share(after)}"
-    distance = _apart(before, after, "distance"), f"distance {_number(before)} to {_number(after)}"
-    return "; ".join(f"{text}, {outcome}" for outcome, text in (copies, distance))
-
-
-def _apart(less: pd.Series, more: pd.Series, measure: str) -> str:
+def _lies(less: pd.Series, more: pd.Series, measure: str) -> str:
     """Whether one interval lies below the other, as it should."""
     if less[f"{measure}_high"] < more[f"{measure}_low"]:
-        return "as the hypothesis has it"
-    return "against the hypothesis" if more[f"{measure}_high"] < less[f"{measure}_low"] else "not to be told apart"
+        return "yes"
+    return "no" if more[f"{measure}_high"] < less[f"{measure}_low"] else "n.s."
 
 
-def _share(row: pd.Series) -> str:
-    value, low, high = (100 * row[f"copies{end}"] for end in ("", "_low", "_high"))
-    return f"{value:.0f} % [{low:.0f}, {high:.0f}]"
-
-
-def _number(row: pd.Series) -> str:
-    value, low, high = (row[f"distance{end}"] for end in ("", "_low", "_high"))
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+def _with_interval(row: pd.Series, measure: str, scale: int, form: str) -> str:
+    value, low, high = (format(scale * row[f"{measure}{end}"], form) for end in ("", "_low", "_high"))
+    return f"{value} [{low}, {high}]"
 
 
 def _with_ends(name: str, value: float, ends: tuple[float, float]) -> dict[str, float]:

@@ -17,10 +17,10 @@ from defectlib.experiments.memorisation import (
     Cell,
     Memorisation,
     from_text,
+    hypothesis,
     in_columns,
     is_copy,
     to_text,
-    verdicts,
     wilson,
 )
 from defectlib.plots import tables
@@ -138,7 +138,7 @@ def made(rows: dict[tuple[int, str], dict]) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()), index=index)
 
 
-def test_verdicts_tell_support_from_refutation_and_both_from_nothing():
+def test_the_hypothesis_is_held_against_the_intervals_of_both_ends():
     table = made(
         {
             (5, "9 px"): row(0.1, 1.2),
@@ -147,18 +147,18 @@ def test_verdicts_tell_support_from_refutation_and_both_from_nothing():
             (20, WHOLE): row(0.1, 1.0),
         }
     )
-    small, large, fields = verdicts(table)
-    assert small == (
-        "Field 9 px, from 5 to 20 images: copies 10 % [5, 15] to 30 % [25, 35], against the hypothesis; "
-        "distance 1.20 [1.10, 1.30] to 1.20 [1.10, 1.30], not to be told apart."
-    )
-    assert large.count("as the hypothesis has it") == 2
-    assert fields.startswith("20 images, from whole image to 9 px: copies 10 % [5, 15] to 30 % [25, 35], against")
-    assert "distance 1.00 [0.90, 1.10] to 1.20 [1.10, 1.30], not to be told apart" in fields
+    shown = hypothesis(table)
+    assert shown[["fewer", "farther"]].T.to_dict("list") == {
+        "9 px, 5 to 20 images": ["no", "n.s."],
+        f"{WHOLE}, 5 to 20 images": ["yes", "yes"],
+        f"20 images, {WHOLE} to 9 px": ["no", "n.s."],
+    }
+    assert shown["copies (%)"].iloc[0] == "10 [5, 15] → 30 [25, 35]"
+    assert shown["distance to training"].iloc[2] == "1.00 [0.90, 1.10] → 1.20 [1.10, 1.30]"
 
 
 def test_one_cell_alone_says_nothing():
-    assert verdicts(made({(5, "9 px"): row(0.1, 1.2)})) == []
+    assert hypothesis(made({(5, "9 px"): row(0.1, 1.2)})).empty
 
 
 def test_printed_columns_keep_where_they_are_from():
@@ -168,7 +168,7 @@ def test_printed_columns_keep_where_they_are_from():
     table.attrs["provenance"] = {"machine": "here"}
     shown = in_columns(table)
     assert shown.attrs == table.attrs
-    assert shown.loc[(5, "9 px"), ["copies, %", "epochs"]].tolist() == [10, 12]
+    assert shown.loc[(5, "9 px"), ["copies (%)", "epochs"]].tolist() == [10, 12]
     assert in_columns(None) is None
 
 
