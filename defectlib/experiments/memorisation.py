@@ -223,7 +223,7 @@ def in_columns(table: pd.DataFrame | None) -> pd.DataFrame | None:
         "held_out_patch_nearness": "of held-out images",
     }
     shown = table.assign(**{name: 100 * table[name] for name in shares})[[*shares, *others, "epochs"]]
-    shown = shown.assign(epochs=table["epochs"].round().astype(int)).rename(columns=shares | others)
+    shown = shown.assign(epochs=table["epochs"].map("{:.0f}".format)).rename(columns=shares | others)
     shown.attrs = dict(table.attrs)
     return shown
 

@@ -199,21 +199,6 @@ class Rivals(Study):
         }
         return frame.astype(float)
 
-    def points(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Novelty and diversity, to plot: ``nearest`` and ``spread`` as in ``SwitchStep.table``.
-
-        Returns:
-            Defect-Gen's two ends that are shown, with column ``u`` (DDPM is u = 0) and ``held_out_nearest`` and
-            ``held_out_spread`` of real images; and the other methods, index ``method``.
-        """
-        found = {method: self.measures(method) for method in self.synthetic}
-        rows = {name: {"nearest": one["nearest_mean"], "spread": one["spread"]} for name, one in found.items()}
-        held = found[OURS]["held_out"]
-        real = {"held_out_nearest": held.get("nearest_mean"), "held_out_spread": held.get("spread")}
-        ends = {DDPM: 0, OURS: self.profile.switch_step}
-        path = pd.DataFrame([{"u": u, **rows.pop(name), **real} for name, u in ends.items()])
-        return path, pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
-
     def reductions(self) -> dict[str, pd.DataFrame]:
         """For each rival what its paper has, what is done here, and why where it is less; all of it labels."""
         from defectlib.rivals import cyclegan, ddpm, sindiffusion, singan

@@ -24,7 +24,6 @@ def fidelity_diversity(
     table: pd.DataFrame,
     y: str = "spread",
     y_label: str = "distance between two synthetic images (RMS, 0 to 1)",
-    rivals: pd.DataFrame | None = None,
     x: str = "nearest",
     x_label: str = DISTANCE,
     reference: str = "training",
@@ -38,7 +37,6 @@ def fidelity_diversity(
         table: Columns ``u``, ``x`` and ``y``; ``REFERENCE_X`` with ``REFERENCE_Y`` places the cross.
         y: The measure on the upright axis.
         y_label: Its name, with its unit.
-        rivals: Other generators by name (index), with columns ``x`` and ``y``.
         x: The measure on the level axis.
         x_label: Its name, with its unit.
         reference: Whose values are the cross, as its columns begin.
@@ -49,8 +47,6 @@ def fidelity_diversity(
     if f"{reference}_{y}" in table and f"{reference}_{x}" in table:
         first, label = table.iloc[0], f"{reference.replace('_', '-')} images"
         axes.plot(first[f"{reference}_{x}"], first[f"{reference}_{y}"], "x", color=INK, ms=8, label=label)
-    for colour, (name, row) in zip(SERIES_COLOURS[1:], () if rivals is None else rivals.iterrows(), strict=False):
-        axes.plot(row[x], row[y], "s", color=colour, label=name)
     axes.set(xlabel=x_label, ylabel=_wrapped(y_label))
     if table[x].min() > 0 and table[x].max() > 3 * table[x].min():  # else the points of small u lie on a heap
         axes.set_xscale("log")

@@ -168,7 +168,7 @@ def test_printed_columns_keep_where_they_are_from():
     table.attrs["provenance"] = {"machine": "here"}
     shown = in_columns(table)
     assert shown.attrs == table.attrs
-    assert shown.loc[(5, "9 px"), ["copies (%)", "epochs"]].tolist() == [10, 12]
+    assert shown.loc[(5, "9 px"), ["copies (%)", "epochs"]].tolist() == [10, "12"]
     assert in_columns(None) is None
 
 

@@ -92,14 +92,6 @@ def test_the_table_holds_each_methods_measures(study):
     assert table.loc["agreement of masks and images (mIoU)"].isna().all()  # an oracle of four steps judges nothing
 
 
-def test_the_plane_has_two_points_of_ours_and_one_of_each_other(study):
-    path, rivals = study.points()
-    assert path["u"].tolist() == [0, study.profile.switch_step]
-    assert list(rivals.index) == [CYCLEGAN, SINGAN, SINDIFFUSION]
-    assert path.loc[0, "spread"] == study.measures(DDPM)["spread"]
-    assert path.loc[1, "held_out_nearest"] == study.measures(OURS)["held_out"]["nearest_mean"]
-
-
 def test_what_was_reduced_is_told_of_every_rival(study):
     for method, frame in study.reductions().items():
         told = frame.index.to_frame()

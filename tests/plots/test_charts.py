@@ -50,11 +50,10 @@ def save(figure):
 
 
 def test_fidelity_diversity_labels_every_point(curve):
-    rivals = pd.DataFrame({"nearest": [0.2], "spread": [0.22]}, index=["SinGAN"])
-    (axes,) = save(charts.fidelity_diversity(curve, rivals=rivals)).axes
+    (axes,) = save(charts.fidelity_diversity(curve)).axes
     places = {text.get_text(): tuple(text.xy) for text in axes.texts}
     assert places == {"u = 0": (0.04, 0.12), "u = 400": (0.06, 0.14), "u = 1000": (0.3, 0.25)}
-    assert [t.get_text() for t in axes.get_legend().texts] == ["two stages, by u", "training images", "SinGAN"]
+    assert [t.get_text() for t in axes.get_legend().texts] == ["two stages, by u", "training images"]
     cross = axes.lines[1]
     assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (0.07, 0.15)
 
