@@ -22,12 +22,6 @@ from defectlib.experiments.counting import SHOWN_SIZE
 from defectlib.profiles import Profile
 from defectlib.runtime import data_home
 
-#: Said where the two datasets are not at hand.
-ABSENT = (
-    "MVTec AD and Defect Spectrum do not both lie in this machine's data folder (as `mvtec_ad` and `defect_spectrum`), "
-    "so no public annotation is compared here."
-)
-
 
 @dataclass(frozen=True, eq=False)
 class Comparison:

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
-from defectlib.plots.style import FAINT, INK, SERIES_COLOURS, WIDTH, literal, panels
+from defectlib.plots.style import INK, SERIES_COLOURS, WIDTH, literal, panels
 
 DISTANCE = "distance to the nearest training image (RMS, 0 to 1)"
 _PERCENT = 100
@@ -100,52 +100,7 @@ def learning_curve(
     return figure
 
 
-def annotation_changes(table: pd.DataFrame) -> Figure:
-    """What re-annotation changed, one line per product: a point for each image, a box from quartile to quartile.
-
-    Half the area is as far from no change as double. Where an image has no defect in one of its two masks, it shows in
-    the IoU alone.
-
-    Args:
-        table: Index ``product``, ``key``; columns ``iou``, ``area_change`` (both fractions) and ``distance`` (pixels).
-    """
-    products = table.index.unique("product")
-    figure, grid = panels(1, 3, WIDTH, 0.9 + 0.4 * len(products), sharey=True)
-    comparable = table[table["distance"].notna()]
-    measures = (table["iou"], 1 + comparable["area_change"], comparable["distance"])
-    for axes, values in zip(grid[0], measures, strict=True):
-        for line, product in enumerate(products):
-            _spread(axes, values[values.index.get_level_values("product") == product].sort_values(), line)
-    share, area, distance = grid[0]
-    share.set(xlim=(0, 1), xlabel="IoU of before and after (%)")
-    share.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
-    area.axvline(1, color=FAINT, lw=0.8, zorder=0)
-    area.set_xscale("log", base=2)
-    area.set(xlim=(min(0.24, area.get_xlim()[0]), None), xlabel="change of the defect's area (%)")
-    area.xaxis.set_major_locator(FixedLocator([0.01, 0.1, 0.25, 0.5, 1, 2, 5, 10, 100]))
-    area.xaxis.set_major_formatter(lambda r, _: f"{_PERCENT * (r - 1):+.0f}".replace("-", "−") if r != 1 else "0")
-    distance.set_xscale("function", functions=(np.log1p, np.expm1))  # wide at the pixel, and it has a zero
-    distance.xaxis.set_major_locator(FixedLocator([0, 1, 2, 5, 10, 20, 50, 100, 200, 500]))
-    distance.set(xlim=(0, max(2.1, distance.get_xlim()[1])), xlabel="boundary distance (pixels)")
-    distance.xaxis.set_major_formatter("{x:g}")
-    share.set_yticks(range(len(products)), [literal(product.replace("_", " ")) for product in products])
-    share.set(ylim=(len(products) - 0.5, -0.5))
-    return figure
-
-
 # Parts --------------------------------------------------------------------------------------------------------------
-
-_GOLDEN = 0.6180339887
-
-
-def _spread(axes: Axes, values: pd.Series, line: int) -> None:
-    """Points and a box, without whiskers, at height ``line``."""
-    # Spread by rank: points of like value do not hide each other, and every run draws the same.
-    beside = line + 0.56 * (np.arange(len(values)) * _GOLDEN % 1 - 0.5)
-    axes.plot(values, beside, ".", color=SERIES_COLOURS[0], ms=5, alpha=0.5, mew=0, clip_on=False)
-    options = {"orientation": "horizontal", "widths": 0.66, "showfliers": False, "showcaps": False, "whis": 0}
-    lines = {"boxprops": {"color": "#808080"}, "medianprops": {"color": SERIES_COLOURS[1], "lw": 2}}
-    axes.boxplot(values, positions=[line], **lines, **options)
 
 
 def _label_path(axes: Axes, points: np.ndarray, texts: Sequence[str]) -> None:

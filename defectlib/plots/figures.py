@@ -42,35 +42,6 @@ def gallery(samples: Sequence[Sample], columns: int = 3, title: str = "", captio
     return figure
 
 
-def class_legend(classes: Sequence[str]) -> Figure:
-    """A line of coloured patches: which colour stands for which defect type."""
-    figure = new_figure(WIDTH, 0.1 + 0.2 * math.ceil(len(classes) / 7))
-    figure.legend(handles=_handles(classes), loc="center left", ncols=min(7, len(classes)))
-    return figure
-
-
-def multi_type_panel(samples: Sequence[Sample]) -> Figure:
-    """What a mask of defect types tells and a binary one cannot (Fig. 1 c): image, binary mask, one colour per type.
-
-    Raises:
-        ValueError: A sample shows fewer than two types.
-    """
-    if few := [sample.key for sample in samples if len(sample.present) < 2]:
-        raise ValueError(f"these samples show fewer than two defect types: {', '.join(few)}")
-    cell = 1.75
-    figure, grid = _grid(len(samples), 3, len(samples) * (cell + 0.28) + 0.5, width=3 * cell + 0.4)
-    for row, sample in zip(grid, samples, strict=True):
-        binary = np.where(sample.mask > 0, 255, 0).astype(np.uint8)
-        show(row[0], overlay.enlarge(sample.image, _scale(sample, cell)))
-        show(row[1], overlay.enlarge(binary, _scale(sample, cell)))
-        show(row[2], _outlined(sample, cell))
-        row[2].set_xlabel(literal(" + ".join(sample.present)), fontsize=8, labelpad=2)
-    for axes, name in zip(grid[0], ("image", "binary mask", "defect types"), strict=True):
-        axes.set_title(name, loc="center")
-    _name_colours(figure, samples)
-    return figure
-
-
 def before_and_after(pairs: Sequence[tuple[Sample, Sample]], before: str, after: str) -> Figure:
     """Two annotations of the same images (Fig. 1 b, c), one above the other, with their IoU and the types of each.
 

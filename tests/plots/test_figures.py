@@ -53,8 +53,6 @@ ODD = r"$\frac_$ <b>&amp;</b>"
     "draw",
     [
         lambda samples: figures.gallery(samples, title=ODD),
-        lambda samples: figures.class_legend(samples[0].classes),
-        lambda samples: figures.multi_type_panel([s for s in samples if len(s.present) > 1][:1]),
         lambda samples: figures.before_and_after([(samples[0], samples[0])], "before", "after"),
         lambda samples: ratios.class_changes(None, scores(samples, ("product", "model", "ratio", "class"))),
         lambda samples: charts.learning_curve({ODD: pd.DataFrame({"step": [1, 2], "loss": [0.1, 0.2]})}),
@@ -101,29 +99,6 @@ def test_gallery_can_go_without_captions(samples):
 def test_gallery_of_several_products_has_no_ambiguous_legend(samples):
     other = Sample("other", samples[0].image, samples[0].mask, ("a", "b", "c", "d", "e"), "other")
     assert figures.gallery([samples[0], other], columns=2).legends == []
-
-
-def test_legend_pairs_names_and_colours(samples):
-    names = samples[0].classes
-    expected = {name: to_rgb(style.defect_colour(k)) for k, name in enumerate(names, start=1)}
-    assert legend_of(figures.class_legend(names)) == expected
-    assert legend_of(figures.gallery(samples[:1], columns=1)) == expected
-
-
-def test_multi_type_panel_names_the_types_and_shows_the_binary_mask(samples):
-    chosen = [sample for sample in samples if len(sample.present) > 1][:2]
-    figure = drawn(figures.multi_type_panel(chosen))
-    assert len(figure.axes) == 3 * len(chosen)
-    assert [figure.axes[2].get_xlabel(), figure.axes[5].get_xlabel()] == [" + ".join(s.present) for s in chosen]
-    binary = np.asarray(figure.axes[1].images[0].get_array())
-    assert (binary > 0).mean() == pytest.approx((chosen[0].mask > 0).mean())
-    assert set(np.unique(binary)) == {0, 255}
-
-
-def test_multi_type_panel_refuses_samples_of_one_type(samples):
-    single = next(sample for sample in samples if len(sample.present) == 1)
-    with pytest.raises(ValueError, match=f"fewer than two defect types: {single.key}"):
-        figures.multi_type_panel([single])
 
 
 def test_beside_nearest_puts_the_nearest_training_image_below(samples):
