@@ -20,7 +20,7 @@ from defectlib.errors import UserError, unknown
 from defectlib.experiments.rivals import DDPM, OURS, Rivals
 from defectlib.experiments.study import Study
 from defectlib.profiles import Profile
-from defectlib.settings import Data, EmbeddedData, Evaluation, PublishedData, RivalSynthesis, Synthesis
+from defectlib.settings import Data, EmbeddedData, Evaluation, Pairs, PublishedData, Synthesis
 from defectlib.store import read_provenance
 
 RULE = (
@@ -452,11 +452,15 @@ class Ratios(Study):
 # Other pairs in equal number, and no augmentation ---------------------------------------------------------------------
 
 REAL_IMAGES, BARE = "real images", "real images, not augmented"
+MORE_REAL, PASTED = "as many new real images", "copy and paste"
 
 
 @dataclass(frozen=True)
 class Controls(Study):
-    """One baseline and one product, as ``profile.controls`` says; as many synthetic pairs as real images everywhere."""
+    """One baseline and one product, as ``profile.controls`` says; as many pairs as real images everywhere.
+
+    Where truth is without limit, as many new real images are an arm: no synthetic set can be worth more.
+    """
 
     @property
     def data(self) -> Data:
@@ -464,14 +468,15 @@ class Controls(Study):
         return self.profile.data(self.profile.controls.product)
 
     @property
-    def synthetic(self) -> dict[str, Synthesis | RivalSynthesis]:
+    def synthetic(self) -> dict[str, Pairs]:
         """The set of every arm that has one. DDPM is the large net alone: u = 0, under both names one set."""
         budget, count = self.profile.controls, real_images(self.data)
         steps = self.profile.switch_steps if budget.switch_steps is None else budget.switch_steps
-        sets: dict[str, Synthesis | RivalSynthesis] = {arm_of(u): self._of_step(u, count) for u in sorted(set(steps))}
+        sets: dict[str, Pairs] = {arm_of(u): self._of_step(u, count) for u in sorted(set(steps))}
         of_rivals = self.profile.model_copy(update={"gallery": count})
         made = Rivals(of_rivals, product=budget.product, store=self.store).synthetic
-        return sets | {name: made[name] for name in budget.rivals}
+        sets |= {name: made[name] for name in budget.rivals}
+        return sets | {PASTED: self.profile.pasted(self.data, count, self.data.size)}
 
     def _of_step(self, u: int, count: int) -> Synthesis:
         if u == self.profile.switch_step:  # of these there are enough already
@@ -483,11 +488,13 @@ class Controls(Study):
         """One evaluation for each seed, by what was trained on; real images, with the usual augmentation, first."""
         count, synthetic = real_images(self.data), self.synthetic
         arms = {REAL_IMAGES: self._side(None), BARE: self._side(None, augmented=False)}
+        if isinstance(self.data, EmbeddedData):
+            arms[MORE_REAL] = self._side(None, self.data.model_copy(update={"shots": 2 * self.data.shots}))
         return arms | {name: self._side(pairs, pairs=count) for name, pairs in synthetic.items()}
 
-    def _side(self, synthetic: Synthesis | RivalSynthesis | None, **options: Any) -> Side:
-        evaluate, model = self.profile.evaluation, self.profile.controls.model
-        return tuple(evaluate(self.data, model, synthetic, seed, **options) for seed in self.profile.seeds)
+    def _side(self, synthetic: Pairs | None, data: Data | None = None, **options: Any) -> Side:
+        evaluate, model, data = self.profile.evaluation, self.profile.controls.model, data or self.data
+        return tuple(evaluate(data, model, synthetic, seed, **options) for seed in self.profile.seeds)
 
     def stages(self) -> tuple[Evaluation, ...]:
         """All evaluations."""
@@ -497,7 +504,8 @@ class Controls(Study):
     def table(self) -> pd.DataFrame:
         """Index ``arm``, in order; ``miou`` mean over seeds, ``difference`` from real images, augmented.
 
-        Columns as in :attr:`Ratios.table`; ``pairs`` is 0 where there are none.
+        Columns as in :attr:`Ratios.table`; ``pairs`` is 0 where there are none; ``worth``, the difference as a share of
+        that of :data:`MORE_REAL`, NaN where that is no gain.
         """
         arms, synthetic, rows = self.arms, self.synthetic, {}
         reference = mious(self, arms[REAL_IMAGES]).mean()
@@ -515,7 +523,10 @@ class Controls(Study):
                 "nothing_found": nothing_found(self, side, arms[REAL_IMAGES]),
                 "seeds": len(side),
             }
-        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
+        table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
+        has_power = MORE_REAL in rows and effect(rows[MORE_REAL]) == "gain"
+        ceiling = table.loc[MORE_REAL, "difference"] if has_power else math.nan
+        return table.assign(worth=(table["difference"] / ceiling).where(table["pairs"] > 0))
 
     def records(self) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
         """The table as the numbers of record of this product, with where they come from."""
@@ -592,6 +603,8 @@ def in_columns(table: pd.DataFrame | None) -> pd.DataFrame | None:
         "interval over": table["over"].where(table["difference"].notna(), ""),
         "effect": table.apply(effect, axis=1),
     }
+    if "worth" in table and table["worth"].notna().any():
+        columns["worth (%)"] = table["worth"].map(_share)
     if "to_best" in table:
         best = table["to_best"] == 0
         columns["from the best"] = table.apply(effect, axis=1, name="to_best").mask(
