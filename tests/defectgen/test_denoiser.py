@@ -1,9 +1,12 @@
 """The receptive field is computed, and checked by the support of gradients with normalisation frozen."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from defectlib.defectgen.denoiser import LADDER, build_denoiser
+from defectlib.defectgen.denoiser import LADDER, as_gray, build_denoiser, start_from
+from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.receptive_field import theoretical_field
 from defectlib.errors import UserError
 from defectlib.settings import LargeNet, SmallNet
@@ -65,3 +68,31 @@ def test_output_has_the_input_s_shape_with_and_without_folding():
 def test_an_unknown_receptive_field_offers_the_nearest():
     with pytest.raises(UserError, match="receptive field of 40 px: the nearest is 45"):
         build_denoiser(SmallNet(receptive_field=40), CHANNELS, seed=0)
+
+
+@pytest.mark.parametrize("t", [0, 500, 999])
+def test_a_net_that_knows_v_returns_x_0(t, monkeypatch):
+    denoiser = build_denoiser(SmallNet(receptive_field=9, channels=8, prediction="v"), CHANNELS, seed=0)
+    x_0, epsilon = torch.randn(2, 2, CHANNELS, 8, 8, generator=torch.Generator().manual_seed(0))
+    signal = schedule().alphas_cumprod[t]
+    x_t, v = signal.sqrt() * x_0 + (1 - signal).sqrt() * epsilon, signal.sqrt() * epsilon - (1 - signal).sqrt() * x_0
+    monkeypatch.setattr(denoiser.unet, "forward", lambda *_: SimpleNamespace(sample=v))
+    torch.testing.assert_close(denoiser(x_t, torch.tensor([t, t])), x_0, atol=1e-5, rtol=1e-5)
+
+
+def test_gray_nets_give_one_channel_three_times():
+    denoiser = build_denoiser(SmallNet(receptive_field=9, channels=8, prediction="v"), CHANNELS, seed=0, gray=True)
+    x_0 = denoiser(as_gray(torch.randn(1, CHANNELS, 8, 8)), 100)
+    assert torch.equal(x_0[:, 0], x_0[:, 1])
+    assert torch.equal(x_0[:, 0], x_0[:, 2])
+    assert not torch.equal(x_0[:, 0], x_0[:, 3])
+
+
+@pytest.mark.parametrize("net", [LargeNet(channels=(8, 16), attention=(1,), fold=2), SmallNet(receptive_field=17)])
+def test_three_types_that_move_as_one_are_the_base_s_one_type(net):
+    base, few_shot = build_denoiser(net, 5, seed=0), build_denoiser(net, 7, seed=1)
+    start_from(base, few_shot)
+    x_t = torch.randn(1, 5, 16, 16)
+    of_base, of_three = base(x_t, 300), few_shot(torch.cat([x_t, x_t[:, 4:], x_t[:, 4:]], dim=1), 300)
+    torch.testing.assert_close(of_three[:, :5], of_base, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(of_three[:, 5:], of_base[:, 4:].expand(-1, 2, -1, -1), atol=1e-5, rtol=1e-5)

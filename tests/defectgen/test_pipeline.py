@@ -119,3 +119,16 @@ def test_what_cannot_be_served_is_refused(pipeline):
         DefectGenPipeline(
             pipeline.large, build_denoiser(SmallNet(receptive_field=9, channels=8), 7, seed=0), schedule()
         )
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++"])
+def test_gray_nets_sample_images_without_colour(sampler):
+    nets = [build_denoiser(SmallNet(receptive_field=9, channels=8), CHANNELS, seed, gray=True) for seed in (0, 1)]
+    gray = DefectGenPipeline(*nets, schedule())
+    gray.set_progress_bar_config(disable=True)
+    seen = []
+    x = gray(16, noise(0, 1), 400, 6, sampler, callback=lambda t, x_t, x_0: seen.append(x_t)).x
+    for image in (*seen, x):
+        assert torch.equal(image[:, 0], image[:, 1])
+        assert torch.equal(image[:, 0], image[:, 2])
+    assert seen[0][:, 0].std() == pytest.approx(1, abs=0.1)

@@ -14,7 +14,7 @@ from defectlib.defectgen import training
 from defectlib.defectgen.diffusion import T, schedule
 from defectlib.device import generator
 from defectlib.runtime import child_seed, progress
-from defectlib.settings import DenoiserTraining
+from defectlib.settings import DenoiserTraining, SmallNet
 from tests.defectgen.conftest import LARGE, SMALL
 
 
@@ -111,9 +111,17 @@ class CutOff(Exception):
     """Stands for a kill."""
 
 
-@pytest.mark.parametrize(
-    "settings", [LARGE, SMALL, LARGE.model_copy(update={"crop": 32})], ids=["large", "small", "crop"]
+OWN = SMALL.model_copy(
+    update={
+        "net": SmallNet(receptive_field=9, channels=8, padding="reflect", prediction="v"),
+        "crop": 32,
+        "flips": True,
+        "gray_noise": True,
+    }
 )
+
+
+@pytest.mark.parametrize("settings", [LARGE, SMALL, OWN], ids=["large", "small", "own defects"])
 def test_resumed_is_equal_to_undisturbed(settings, samples, tmp_path, monkeypatch):
     whole, losses = training.train(settings, samples, tmp_path / "whole")
 
