@@ -1,9 +1,10 @@
-"""Pictures of an executed notebook as light as a page can carry them."""
+"""Pictures of an executed notebook: as light as a page can carry them, and as files for the front page."""
 
 from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 
 from nbformat import NotebookNode
 from PIL import Image
@@ -27,6 +28,17 @@ def lighten(notebook: NotebookNode) -> None:
             if len(png) > HEAVY and len(jpeg := _as_jpeg(png)) < WORTH * len(png):
                 del data["image/png"]
                 data["image/jpeg"] = base64.b64encode(jpeg).decode()
+
+
+def export(notebook: NotebookNode, folder: Path) -> None:
+    """Write the figures whose cells are tagged ``front-page`` into ``folder``, as files called by their labels."""
+    for cell in notebook.cells:
+        if "front-page" in cell.metadata.get("tags", ()):
+            found = {kind: data for output in cell.outputs for kind, data in output.get("data", {}).items()}
+            for kind in ("png", "jpeg"):
+                if f"image/{kind}" in found:
+                    path = folder / f"{cell.metadata['mystnb']['figure']['name']}.{kind}"
+                    path.write_bytes(base64.b64decode(found[f"image/{kind}"]))
 
 
 def _as_jpeg(png: bytes) -> bytes:

@@ -80,6 +80,7 @@ def stage(sources: Sequence[Path], root: Path, plan: Plan) -> None:
         if (committed := _committed(path.name)).is_file():
             shutil.copyfile(committed, root / "committed" / path.name)
         pictures.lighten(notebook)
+        pictures.export(notebook, root / "book" / "figures")
         if record := records[path]:
             results.annotate(notebook, root / "notebooks" / "tables")
             notebook.cells.append(provenance_box(record, plans[path]))

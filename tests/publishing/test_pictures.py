@@ -9,7 +9,7 @@ import numpy as np
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from defectlib.publishing.pictures import HEAVY, WORTH, lighten
+from defectlib.publishing.pictures import HEAVY, WORTH, export, lighten
 
 
 def png(pixels: np.ndarray) -> str:
@@ -58,3 +58,12 @@ def test_a_heavy_picture_that_gains_little_stays():
     assert len(base64.b64decode(output.data["image/png"])) > HEAVY
     lighten(notebook)
     assert set(output.data) == {"image/png", "text/plain"}
+
+
+def test_figures_for_the_front_page_become_files(tmp_path):
+    notebook = shown(png(photograph()))
+    export(notebook, tmp_path)
+    assert not list(tmp_path.iterdir())
+    notebook.cells[1].metadata = {"tags": ["front-page"], "mystnb": {"figure": {"name": "fig-x"}}}
+    export(notebook, tmp_path)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "fig-x.png")), photograph())
