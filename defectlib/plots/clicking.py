@@ -1,4 +1,4 @@
-"""Figures of clicks: masks click by click (Figure 2), IoU over clicks, what the simulation of time hangs on.
+"""Figures of clicks: masks click by click (Figure 2), a slider through them.
 
 Tables and arrays of :mod:`defectlib.experiments.clicking` in, matplotlib figures and widgets out.
 """
@@ -15,13 +15,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from defectlib.data.sample import Sample
 from defectlib.plots import overlay, tiles, widgets
-from defectlib.plots.style import FAINT, INK, SERIES_COLOURS, WIDTH, literal, panels
+from defectlib.plots.style import SERIES_COLOURS, WIDTH, literal, panels
 from defectlib.plots.tiles import Tile
 
 COLUMNS = (1, 2, 3, 5)
@@ -30,10 +28,6 @@ _OUTLINE = 2  # the number of the defect colour in which masks are outlined: it 
 _POSITIVE, _NEGATIVE = SERIES_COLOURS[2], SERIES_COLOURS[1]
 _LAST = 8  # clicks that the slider goes through
 _SIZES = (224, 176, 128, 96)  # pixels of a tile's side, of which the largest is taken that a page can carry
-_ENDS = SERIES_COLOURS[4], SERIES_COLOURS[1]  # of an assumption: lower, upper
-_COLOURS = dict(
-    zip(("Defect-Click", "flood fill", "GrabCut", "random walker", "SAM"), (*SERIES_COLOURS[:4], INK), strict=True)
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,82 +123,6 @@ def click_by_click(replays: Sequence[Replay]) -> Figure:
             cell.imshow(_drawn(one, one.after(method, k)))
             _mark(cell, one, method, k)
             cell.set_xlabel(f"IoU {100 * one.iou(method, k):.0f} %", fontsize=8)
-    return figure
-
-
-def curves(record: pd.DataFrame | None, run: pd.DataFrame) -> Figure:
-    """IoU against the number of clicks, a panel for each product, a line for each method; of record, else of this run.
-
-    Args:
-        record: Index ``data``, ``method``, ``clicks``; ``IoU``.
-        run: The same; where there is a record, rings at 1, 3, 5, 10 clicks.
-    """
-    given = [frame for frame in (record, run) if frame is not None]
-    names = list(dict.fromkeys(name for frame in given for name in frame.index.unique("data")))
-    across = min(3, len(names))
-    down = -(-len(names) // across)
-    figure, grid = panels(down, across, WIDTH * max(0.62, across / 3), 2.5 * down + 0.3, sharey=True)
-    for axes, name in zip(grid.flat, names, strict=False):
-        for kind, frame in enumerate(given):
-            if name in frame.index.unique("data"):
-                _lines(axes, frame.xs(name, level="data"), rings=len(given) == 2 and kind == 1)
-        axes.set(title=literal(name), xlabel="clicks", ylim=(0, 1), yticks=[0, 0.25, 0.5, 0.85, 1])
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.axhline(0.85, color=FAINT, lw=0.8, ls="--")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("mean IoU")
-        axes.set_yticklabels(["0", "25 %", "50 %", "85 %", "100 %"])
-    for axes in grid.flat[len(names) :]:
-        axes.set_visible(False)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
-    return figure
-
-
-def _lines(axes: Axes, rows: pd.DataFrame, *, rings: bool) -> None:
-    for method in rows.index.unique("method"):
-        values = rows.xs(method, level="method")["IoU"]
-        colour = _COLOURS[method]
-        if rings:
-            some = values[values.index.isin([1, 3, 5, 10])]
-            axes.plot(some.index, some, "o", mfc="none", ms=7, color=colour)
-        else:
-            axes.plot(values.index, values, color=colour, marker="o", ms=3, label=method)
-
-
-def tornado(table: pd.DataFrame, paper: float) -> Figure:
-    """Time saved in the simulation: a bar for each assumption, from one end of it to the other.
-
-    Args:
-        table: See :func:`defectlib.experiments.annotation_time.sensitivity`.
-        paper: The paper's share in %, drawn as a line of its own and set off from everything simulated.
-    """
-    rows = table.drop(index="as it stands")
-    order = (rows["saved at high"] - rows["saved at low"]).abs().drop(index="all at once").sort_values().index
-    names = ["all at once", *order]
-    figure, grid = panels(1, 1, WIDTH, 0.42 * len(names) + 1.3)
-    axes, central = grid[0, 0], 100 * table.at["as it stands", "saved at low"]
-    for place, name in enumerate(names):
-        values = [100 * rows.at[name, f"saved at {end}"] for end in ("low", "high")]
-        alike = (values[0] - central) * (values[1] - central) > 0  # both to one side: below each other, not over
-        for end, value, colour, step in zip(("low", "high"), values, _ENDS, (0.15, -0.15), strict=True):
-            where, height = (place + step, 0.3) if alike else (place, 0.6)
-            axes.barh(where, value - central, left=central, height=height, color=colour)
-            text = "" if name == "all at once" else f"{rows.at[name, end]:g}"
-            beyond = value > central or (value == central and end == "high")
-            options = {"ha": "left" if beyond else "right", "va": "center", "fontsize": 8}
-            axes.annotate(text, (value, where), (4 if beyond else -4, 0), textcoords="offset points", **options)
-    lines = [
-        axes.axvline(central, color=INK, lw=1.2, label="the simulation as it stands"),
-        axes.axvline(paper, color=INK, lw=1.2, ls=":", label="what the paper states"),
-    ]
-    shown = [{"all at once": "all at once, against clicks and for them"}.get(name, name) for name in names]
-    axes.set_yticks(range(len(names)), shown)
-    axes.set(xlabel="time saved in the simulation (%)", ylim=(-0.6, len(names) - 0.4))
-    axes.margins(x=0.12)
-    said = ("at the lower end", "at the upper end")
-    ends = [Patch(color=colour, label=text) for colour, text in zip(_ENDS, said, strict=True)]
-    figure.legend(handles=[*ends, *lines], loc="outside upper left", ncols=4)
     return figure
 
 

@@ -118,8 +118,7 @@ def compare(
     """The three sources in one table, each number under its source's name.
 
     Frames of one column stand beside each other; of wider ones, each row is repeated for every source that has it. A
-    number that a source lacks is said to be lacking in its cell. Where a frame has its provenance in
-    ``attrs["provenance"]``, a note says when and where its numbers were computed.
+    number that a source lacks is said to be lacking in its cell.
 
     Args:
         paper: As the paper prints them; None where it has none.
@@ -129,7 +128,7 @@ def compare(
         caption: What the table holds, with the unit.
         decimals: Digits after the point of every fraction.
         best: Which number of a row is bold.
-        notes: Printed beneath, before the notes on sources.
+        notes: Printed beneath.
 
     Raises:
         ValueError: There is no number at all, or a row occurs twice in one source.
@@ -146,7 +145,7 @@ def compare(
     if len(columns) == 1:
         cells = [[*_label(row), *(_beside(sources, s, row, columns[0], decimals) for s in sources)] for row in rows]
         frame = pd.DataFrame(cells, columns=[*names, *(f"{columns[0]}, {source}" for source in sources)])
-        return Table(frame, name, caption, (*notes, *_dates(given)), labels=len(names), values=_long(given))
+        return Table(frame, name, caption, tuple(notes), labels=len(names), values=_long(given))
     cells = [
         [*_label(row), source, *_row(given[source].loc[row], columns, source, decimals, best)]
         for row in rows
@@ -154,7 +153,7 @@ def compare(
         if row in given[source].index
     ]
     frame = pd.DataFrame(cells, columns=[*names, "numbers", *columns])
-    return Table(frame, name, caption, (*notes, *_dates(given)), labels=len(names) + 1, values=_long(given))
+    return Table(frame, name, caption, tuple(notes), labels=len(names) + 1, values=_long(given))
 
 
 def table1(run: pd.DataFrame | None = None, notes: Sequence[str] = ()) -> Table:
@@ -179,10 +178,8 @@ def table2(run: pd.DataFrame | None = None, records: Sequence[pd.DataFrame] = ()
         name: [_time(frame, model, missing) for model in paper.table2().index]
         for name, (frame, missing) in columns.items()
     }
-    given = {RECORD: list(records), RUN: [] if run is None else [run]}
-    dates = [line for source, frames in given.items() for frame in frames for line in _dates({source: frame})]
     shown = pd.DataFrame({"model": list(paper.table2().index), **cells})
-    return Table(shown, "tab-paper-2", paper.caption("table2"), (*notes, *dates))
+    return Table(shown, "tab-paper-2", paper.caption("table2"), tuple(notes))
 
 
 def _timed_on(frame: pd.DataFrame) -> str:
@@ -355,17 +352,6 @@ def _row(values: pd.Series, columns: Sequence[str], source: str, decimals: int, 
             f"**{cell}**" if values.get(column) == top else cell for column, cell in zip(columns, cells, strict=True)
         ]
     return cells
-
-
-def _dates(given: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Where and when the numbers of each source were computed, as far as they say."""
-    lines = []
-    for source, frame in given.items():
-        if found := frame.attrs.get("provenance"):
-            commit = runtime.short_commit(found["commit"])
-            where = f"{found['machine']} ({found['device']}), {found['finished'][:10]}, commit {commit}"
-            lines.append(f"{source.capitalize()}: {where}.")
-    return lines
 
 
 def _arms(frame: pd.DataFrame) -> pd.DataFrame:

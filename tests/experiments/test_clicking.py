@@ -192,17 +192,3 @@ def test_the_simulation_is_printed_with_both_ends(study):
     assert shown.at["seconds a click", "upper end"] == "7"
     assert shown.iloc[0]["simulated saving at that, %"].startswith("[")
     assert all("simulated" in column or "end" in column for column in shown.columns)
-
-
-def test_verdicts_say_what_cannot_be_told():
-    leads = pd.DataFrame({"more": [2.0, -0.5], "more_low": [1.0, -2], "more_high": [3.0, 1]}, index=["a", "b"])
-    rest = pd.DataFrame(
-        {"more": [0.0, 1], "more_low": [0.0, 0.5], "more_high": [0.0, 1.5]}, index=[WHOLE, "one domain"]
-    )
-    plain = {ord("\N{NO-BREAK SPACE}"): " ", ord("\N{MINUS SIGN}"): "-"}
-    said = [text.translate(plain) for text in clicks.verdicts(leads, rest)]
-    assert said == [
-        "+2.0 [+1.0, +3.0] clicks to 85 % more with a than with Defect-Click.",
-        "-0.5 [-2.0, +1.0] clicks to 85 % more, which cannot be told from none, with b than with Defect-Click.",
-        "+1.0 [+0.5, +1.5] clicks to 85 % more with one domain than with all three changes.",
-    ]

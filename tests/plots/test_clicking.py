@@ -12,8 +12,6 @@ import pytest
 from PIL import Image
 
 from defectlib.data.sample import Sample
-from defectlib.experiments import annotation_time
-from defectlib.experiments.annotation_time import Costs
 from defectlib.plots import clicking
 
 SIDE = 24
@@ -105,46 +103,3 @@ def test_clicks_are_drawn_where_they_were_made(replays):
     on, off = (picture[int((row + 0.5) * scale), int((column + 0.5) * scale)] for row, column in ((11, 4), (2, 2)))
     assert on.tolist() == [0, 158, 115]
     assert off.tolist() == [213, 94, 0]
-
-
-@pytest.fixture
-def curve():
-    index = pd.MultiIndex.from_product(
-        [["softgel", "washer"], ["Defect-Click", "GrabCut"], [1, 2, 3]], names=["data", "method", "clicks"]
-    )
-    return pd.DataFrame({"IoU": np.linspace(0.1, 0.9, len(index))}, index=index)
-
-
-def test_curves_have_a_panel_for_each_product_and_a_line_for_each_method(curve):
-    figure = clicking.curves(None, curve)
-    assert [axes.get_title() or axes.get_title(loc="left") for axes in figure.axes] == ["softgel", "washer"]
-    lines = [line for line in figure.axes[0].lines if not line.get_label().startswith("_")]
-    assert [line.get_label() for line in lines] == ["Defect-Click", "GrabCut"]
-    assert lines[0].get_ydata().tolist() == curve["IoU"].iloc[:3].tolist()
-
-
-def test_beside_a_record_this_run_is_rings(curve):
-    figure = clicking.curves(curve, curve.xs("washer", level="data", drop_level=False))
-    left, right = ([line for line in axes.lines if line.get_markerfacecolor() == "none"] for axes in figure.axes)
-    assert left == []
-    assert [line.get_xdata().tolist() for line in right] == [[1, 3]] * 2
-
-
-def test_every_method_has_a_colour_of_its_own():
-    assert len(set(clicking._COLOURS.values())) == len(clicking._COLOURS) == 5
-
-
-def test_bars_of_the_tornado_reach_from_the_central_share_to_both_ends():
-    rows = [
-        {"data": "a", "group": str(k), "vertices": [40, 24, 10], "repairs": [[20, 12, 4], [6, 0, 0]]} for k in (1, 2)
-    ]
-    table = annotation_time.sensitivity(pd.DataFrame(rows), Costs())
-    axes = clicking.tornado(table, paper=60).axes[0]
-    names = [tick.get_text() for tick in axes.get_yticklabels()]
-    assert names[0].startswith("all at once")
-    assert set(names[1:]) == set(annotation_time.VARIED)
-    assert "simulation" in axes.get_xlabel()
-    ends = {bar.get_x() + bar.get_width() for bar in axes.patches}
-    expected = {100 * table.at[name, f"saved at {end}"] for name in table.index[1:] for end in ("low", "high")}
-    assert sorted(ends) == pytest.approx(sorted(expected | ({100 * table.iloc[0]["saved at low"]} & ends)))
-    assert [line.get_xdata()[0] for line in axes.lines] == pytest.approx([100 * table.iloc[0]["saved at low"], 60])

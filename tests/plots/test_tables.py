@@ -161,7 +161,6 @@ def test_miou_table_keeps_record_and_run_apart(boost):
     record.attrs["provenance"] = PROVENANCE
     table = tables.miou_table(boost, RULE, "tab-miou", "Caption.", record=record)
     assert table.frame["numbers"].tolist() == ["of record", "this run"] * 2
-    assert "Of record: Some CPU, 2 cores (cpu), 2026-01-02, commit aaaaaaa." in table.notes
 
 
 def test_plain_shows_frames_with_and_without_a_named_index():
@@ -192,12 +191,6 @@ def test_missing_numbers_stay_missing(tmp_path):
 
 def test_no_record_is_none(tmp_path):
     assert tables.record("table1", tmp_path) is None
-
-
-def test_a_dirty_commit_says_so(tmp_path):
-    tables.write_record("x", frame({"a": [1.0, 2.0]}), PROVENANCE | {"commit": "b" * 40 + "+changes"}, tmp_path)
-    notes = tables.compare(None, tables.record("x", tmp_path), None, "tab-x", "Caption.").notes
-    assert notes[0].endswith("commit bbbbbbb+changes.")
 
 
 def spoilt(folder, spoil):
