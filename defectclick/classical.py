@@ -21,7 +21,7 @@ from skimage.color import rgb2lab
 from skimage.segmentation import flood, random_walker
 
 from defectclick.clicks import Click
-from defectclick.walks import BETA
+from defectclick.crops import BETA
 
 _HALVINGS = 8
 _SURE = 0.01  # share of the longer side: what lies that near to a click is what the click is, in GrabCut
@@ -29,31 +29,23 @@ _SURE = 0.01  # share of the longer side: what lies that near to a click is what
 
 @dataclass(frozen=True)
 class FloodFill:
-    """A click takes the connected pixels of about its colour, a negative one gives them back.
+    """A click takes the connected pixels of about its colour, a negative one gives them back."""
 
-    Colours are compared in CIELAB. The tolerance is halved until no click of the other kind is taken along.
-
-    Args:
-        tolerance: Greatest distance in CIELAB of a pixel from that clicked.
-    """
-
-    tolerance: float = 20
+    tolerance: float = 20  # greatest distance in CIELAB; halved until no click of the other kind is taken along
     name: ClassVar[str] = "flood fill"
 
     def segment(self, image: np.ndarray, clicks: Sequence[Click], previous: np.ndarray) -> np.ndarray:
         """See :class:`~defectclick.clicks.Clicker`."""
-        last = clicks[-1]
+        last, colours = clicks[-1], rgb2lab(image)
         against = _at((click for click in clicks if click.positive != last.positive), previous.shape)
-        taken = self._taken(rgb2lab(image), last, against)
-        return previous | taken if last.positive else previous & ~taken
-
-    def _taken(self, colours: np.ndarray, click: Click, against: np.ndarray) -> np.ndarray:
-        distance = np.linalg.norm(colours - colours[click.row, click.column], axis=-1)
+        distance = np.linalg.norm(colours - colours[last.row, last.column], axis=-1)
         for halved in range(_HALVINGS):
-            taken = flood(distance, (click.row, click.column), tolerance=self.tolerance / 2**halved)
+            taken = flood(distance, (last.row, last.column), tolerance=self.tolerance / 2**halved)
             if not (taken & against).any():
-                return taken
-        return _at([click], against.shape)
+                break
+        else:
+            taken = _at([last], previous.shape)
+        return previous | taken if last.positive else previous & ~taken
 
 
 @dataclass(frozen=True)
@@ -63,20 +55,15 @@ class GrabCut:
     Clicks are certain. What lies within ``reach`` of a positive click is probably defect, once there is a mask what
     the mask holds, save within ``reach`` of a negative click; beyond twice ``reach`` from there everything is certain
     background.
-
-    Args:
-        reach: Share of the longer side.
-        rounds: Of fitting and cutting, after each click.
     """
 
-    reach: float = 0.08
-    rounds: int = 5
+    reach: float = 0.08  # share of the longer side
+    rounds: int = 5  # of fitting and cutting, after each click
     name: ClassVar[str] = "GrabCut"
 
     def segment(self, image: np.ndarray, clicks: Sequence[Click], previous: np.ndarray) -> np.ndarray:
         """See :class:`~defectclick.clicks.Clicker`."""
-        shape, side = previous.shape, max(previous.shape)
-        positive, negative = (_at((c for c in clicks if c.positive is kind), shape) for kind in (True, False))
+        side, (positive, negative) = max(previous.shape), _both(clicks, previous.shape)
         if not (previous | positive).any():
             return previous
         likely = previous if previous.any() else _within(positive, self.reach * side)
@@ -85,13 +72,10 @@ class GrabCut:
         labels[~_within(likely, 2 * self.reach * side)] = cv2.GC_BGD
         labels[_within(positive, _SURE * side)] = cv2.GC_FGD
         labels[_within(negative, _SURE * side)] = cv2.GC_BGD
-        return self._cut(image, labels, positive & ~negative)
-
-    def _cut(self, image: np.ndarray, labels: np.ndarray, positive: np.ndarray) -> np.ndarray:
         if not np.isin(labels, (cv2.GC_BGD, cv2.GC_PR_BGD)).any():
             return np.ones(labels.shape, bool)  # there is nothing else: a defect as large as the image
         cv2.setRNGSeed(0)  # the mixtures begin from k-means, which draws from a generator of all of OpenCV
-        labels[positive] = cv2.GC_FGD
+        labels[positive & ~negative] = cv2.GC_FGD
         models = np.zeros((1, 65)), np.zeros((1, 65))
         cv2.grabCut(image[..., ::-1].copy(), labels, None, *models, self.rounds, cv2.GC_INIT_WITH_MASK)
         return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
@@ -102,20 +86,15 @@ class RandomWalker:
     """A pixel belongs to what a random walker from it meets first: positive clicks, or negative ones and the far rest.
 
     Everything beyond ``reach`` from all positive clicks is background; where nothing is, the image's border.
-
-    Args:
-        reach: Share of the longer side.
-        beta: How much harder it is to walk over an edge.
     """
 
-    reach: float = 0.25
-    beta: float = BETA
+    reach: float = 0.25  # share of the longer side
+    beta: float = BETA  # how much harder it is to walk over an edge
     name: ClassVar[str] = "random walker"
 
     def segment(self, image: np.ndarray, clicks: Sequence[Click], previous: np.ndarray) -> np.ndarray:
         """See :class:`~defectclick.clicks.Clicker`."""
-        shape = previous.shape
-        positive, negative = (_at((c for c in clicks if c.positive is kind), shape) for kind in (True, False))
+        shape, (positive, negative) = previous.shape, _both(clicks, previous.shape)
         if not positive.any():
             return np.zeros(shape, bool)
         far = ~_within(positive, self.reach * max(shape))
@@ -132,15 +111,17 @@ class RandomWalker:
 
 
 def _at(clicks: Iterable[Click], shape: tuple[int, int]) -> np.ndarray:
-    """The clicked pixels, bool (H, W)."""
     places = np.zeros(shape, bool)
     for click in clicks:
         places[click.row, click.column] = True
     return places
 
 
+def _both(clicks: Sequence[Click], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Where the positive and where the negative clicks are, bool (H, W) each."""
+    return _at((c for c in clicks if c.positive), shape), _at((c for c in clicks if not c.positive), shape)
+
+
 def _within(region: np.ndarray, pixels: float) -> np.ndarray:
     """What lies within so many pixels of a bool (H, W), itself included; nothing, if that is empty."""
-    if not region.any():
-        return region
-    return ndimage.distance_transform_edt(~region) <= pixels
+    return ndimage.distance_transform_edt(~region) <= pixels if region.any() else region

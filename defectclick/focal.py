@@ -60,11 +60,12 @@ class FocalClicker:
     @torch.inference_mode()
     @threads(1)  # so small a network that on a busy machine a second one costs a hundred times what it brings
     def segment(self, image: np.ndarray, clicks: Sequence[Click], previous: np.ndarray) -> np.ndarray:
-        """The mask after the latest click: see :meth:`defectclick.clicks.Clicker.segment`."""
+        """See :meth:`defectclick.clicks.Clicker.segment`."""
         latest, all_of_it = clicks[-1], whole(previous)
         if bool(previous[latest.row, latest.column]) == latest.positive:
             return previous.copy()  # it already is what the click says
-        view = self._first_view(previous, latest)
+        first = (RATIO, SMALLEST) if previous.any() else (1, LARGEST)
+        view = square(around(previous, [latest]), first[0], first[1] * self.side, all_of_it)
         for _ in range(LOOKS):
             coarse, features = self.network(self._input(image, previous, clicks, view))
             change = self._change(coarse.sigmoid()[0, 0].numpy(), view, previous, latest)
@@ -76,12 +77,6 @@ class FocalClicker:
         shares = torch.tensor([focus.within(view)], dtype=torch.float32)
         refined, _ = self.network.refine(self._input(image, previous, clicks, focus), shares, coarse, features)
         return previous ^ self._change(refined.sigmoid()[0, 0].numpy(), focus, previous, latest)
-
-    def _first_view(self, previous: np.ndarray, latest: Click) -> Box:
-        about, all_of_it = around(previous, [latest]), whole(previous)
-        if previous.any():
-            return square(about, RATIO, SMALLEST * self.side, all_of_it)
-        return square(about, 1, LARGEST * self.side, all_of_it)
 
     def _input(self, image: np.ndarray, previous: np.ndarray, clicks: Sequence[Click], box: Box) -> torch.Tensor:
         x = prepare(cut(image, box, self.side), cut_mask(previous, box, self.side), clicks, box)
@@ -124,20 +119,15 @@ def load(artifact: Path) -> FocalClicker:
         UserError: A file is missing, cut short or of another network.
     """
     with readable(artifact, "clicker"):
-        card = _read_card(artifact / CARD)
+        try:
+            card = read_json(artifact / CARD, "it is damaged")
+            shape = {name: card[name] for name in ("widths", "depths", "crop")}
+            card = parse(ClickerTraining, {"products": ("any",), "steps": 1, **shape})
+        except UserError as error:
+            raise ValueError(f"{CARD}: {error}") from error  # told with the folder that it is in
         network = ClickNetwork(card.widths, card.depths)
         load_weights(network, artifact / WEIGHTS)
     return FocalClicker(network.eval(), card.crop)
-
-
-def _read_card(path: Path) -> ClickerTraining:
-    """Settings of which those of the network are what its card says, and no others mean anything."""
-    try:
-        card = read_json(path, "it is damaged")
-        shape = {name: card[name] for name in ("widths", "depths", "crop")}
-        return parse(ClickerTraining, {"products": ("any",), "steps": 1, **shape})
-    except UserError as error:
-        raise ValueError(f"{CARD}: {error}") from error  # told with the folder that it is in
 
 
 def shipped() -> FocalClicker:

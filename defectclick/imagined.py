@@ -10,7 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from defectclick.simulate import depth
+from defectclick.clicks import depth
 
 PATCHES = (0.35, 0.3, 0.2, 0.15)
 """How often an image is given 0, 1, 2 and 3 patches of other material."""
@@ -37,12 +37,8 @@ def imagined(image: np.ndarray, draw: np.random.Generator) -> tuple[np.ndarray, 
     or less lost, with a border more or less soft; some are lit from a side, as dents are, some have a rim of another
     colour, as blisters have. One that can hardly be seen is drawn anew, a few times.
 
-    Args:
-        image: uint8 (H, W, 3).
-        draw: Decides all of it.
-
     Returns:
-        uint8 (H, W, 3), and the defect, bool (H, W), at least one pixel.
+        uint8 (H, W, 3) as ``image`` is, and the defect, bool (H, W), at least one pixel.
     """
     for _ in range(_TRIES):
         cover = _SHAPES[draw.integers(len(_SHAPES))](image.shape[:2], draw)
@@ -65,7 +61,9 @@ def _filled(image: np.ndarray, cover: np.ndarray, target: np.ndarray, draw: np.r
     if draw.random() < RELIEF:
         new += draw.normal(0, DEPTH) * _tilt(target, draw)[..., None]
     if draw.random() < RIM:
-        new += _rim(target, draw)[..., None] * (draw.normal(0, DEPTH) + draw.normal(0, 20, 3))
+        inner = depth(target)
+        rim = target & (inner <= draw.uniform(0.2, 0.7) * inner.max())
+        new += rim[..., None] * (draw.normal(0, DEPTH) + draw.normal(0, 20, 3))
     share = (cover * draw.uniform(*OPACITY))[..., None]
     return np.clip(image * (1 - share) + new * share, 0, 255).round().astype(np.uint8)
 
@@ -86,12 +84,6 @@ def _tilt(target: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     y, x = np.ogrid[: target.shape[0], : target.shape[1]]
     plane = np.sin(angle) * (y - rows.mean()) + np.cos(angle) * (x - columns.mean())
     return np.clip(plane / (np.abs(plane[target]).max() + 1e-6), -1, 1)
-
-
-def _rim(target: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """The border of a bool (H, W), up to some of its depth: where it is, bool (H, W)."""
-    inner = depth(target)
-    return target & (inner <= draw.uniform(0.2, 0.7) * inner.max())
 
 
 # Shapes: how much of each pixel they cover, float32 (H, W) in [0, 1] --------------------------------------------------

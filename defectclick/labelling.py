@@ -21,7 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,21 +47,13 @@ _LONGEST = 240  # bytes of a key: names of files have 255, of which a half-writt
 
 @dataclass
 class Work:
-    """An image being labelled.
+    """An image being labelled."""
 
-    Attributes:
-        key: Its key in the dataset.
-        session: What is done to it.
-        digest: SHA-256 of the photograph's file as it was opened, or of the one that was labelled earlier.
-        saved: Mask and record hold all of it.
-        before: Seconds that it was shown for before, when it was open earlier.
-    """
-
-    key: str
-    session: Session
-    digest: str
-    saved: bool = False
-    before: float = 0.0
+    key: str  # in the dataset
+    session: Session  # what is done to it
+    digest: str  # SHA-256 of the photograph's file as it was opened, or of the one that was labelled earlier
+    saved: bool = False  # mask and record hold all of it
+    before: float = 0.0  # seconds that it was shown for before, when it was open earlier
     opened: float = field(default_factory=time.monotonic)
 
     @property
@@ -92,6 +84,7 @@ class Labelling:
 
     def __init__(self, images: Path, out: Path, classes: Sequence[str], clicker: Clicker) -> None:
         self.images, self.out, self.clicker = Path(images).absolute(), Path(out).absolute(), clicker
+        self._clicks, self._staging = self.out / "clicks", self.out / "clicks" / "staging"
         self.sources, _ = _sources(self.images, self.out)
         self.classes = _agreed(self.out, classes)
         self._lock = self._locked()
@@ -105,9 +98,9 @@ class Labelling:
         if (former := _OPEN.pop(self.out, None)) is not None:  # a cell that is run again
             former.close()
         try:
-            for name in ("drafts", "staging"):
-                (self.out / "clicks" / name).mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.out / "clicks" / ".lock", thread_local=False)
+            for folder in (self._clicks / "drafts", self._staging):
+                folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._clicks / ".lock", thread_local=False)
             lock.acquire(timeout=PATIENCE)
         except Timeout:
             raise UserError(f"{self.out}: is being labelled by another tool; close that, or name another") from None
@@ -119,9 +112,10 @@ class Labelling:
 
     def _begin(self) -> None:
         # Of killed processes, since nobody else writes here while the lock is held.
-        clicks = self.out / "clicks"
-        partial = (path for folder in (self.out, clicks, clicks / "drafts") for path in folder.glob(".*.json.*"))
-        for leftover in (*(clicks / "staging").iterdir(), *partial):
+        partial = [
+            path for place in (self.out, self._clicks, self._clicks / "drafts") for path in place.glob(".*.json.*")
+        ]
+        for leftover in (*self._staging.iterdir(), *partial):
             leftover.unlink()
         table = {str(number): name for number, name in enumerate(self.classes, 1)}
         write_atomically(self.out / "classes.json", json.dumps(table, indent=1, ensure_ascii=False) + "\n")
@@ -139,8 +133,6 @@ class Labelling:
         self._lock.release()
         if _OPEN.get(self.out) is self:
             del _OPEN[self.out]
-
-    # What is there ----------------------------------------------------------------------------------------------------
 
     def first(self) -> int:
         """Position in ``sources`` of the first image that is not labelled; of the first where all are."""
@@ -164,30 +156,25 @@ class Labelling:
         source = self._copies.get(key, self.sources[key])
         digest = hashlib.sha256(source.read_bytes()).hexdigest()
         image = read_image(source, turn=key not in self._copies)
-        saved = record.exists() and not draft.exists()
         if not (record.exists() or draft.exists()):
             return Work(key, Session(image, len(self.classes), self.clicker), digest)
+        saved = not draft.exists()
         path = record if saved else draft
         kept = read_record(path)
-        if key not in self._copies and kept.digest not in ("", digest):
+        if key not in self._copies and kept.digest != digest:
             fault = "is another photograph than the one that was labelled"
             raise UserError(f"{source}: {fault}; put that back, or remove {path} to label this one")
-        session = self._restored(path, kept, image)
-        # A save that was cut off leaves the draft behind; only a hand from outside can make the two differ without one.
-        if saved and mask.exists() and not np.array_equal(read_mask(mask), session.index):
-            fault = "differs from what was done to the image with this tool, so it was changed elsewhere"
-            raise UserError(f"{mask}: {fault}; remove {record} and the mask to label the image anew")
-        return Work(key, session, kept.digest or digest, saved, kept.seconds)
-
-    def _restored(self, path: Path, kept: Record, image: np.ndarray) -> Session:
-        if kept.classes != self.classes[: len(kept.classes)]:
-            raise UserError(f"{path}: is about the classes {', '.join(kept.classes)}; classes.json names others")
+        kept.check_classes(path, self.classes)
         try:
             session = kept.session(image, self.clicker)
         except ValueError as error:
             raise UserError(f"{path}: does not fit its image ({error}); remove it to label the image anew") from error
         session.defect_types = len(self.classes)
-        return session
+        # A save that was cut off leaves the draft behind; only a hand from outside can make the two differ without one.
+        if saved and mask.exists() and not np.array_equal(read_mask(mask), session.index):
+            fault = "differs from what was done to the image with this tool, so it was changed elsewhere"
+            raise UserError(f"{mask}: {fault}; remove {record} and the mask to label the image anew")
+        return Work(key, session, kept.digest, saved, kept.seconds)
 
     def keep(self, work: Work) -> None:
         """Keep what is done so far beside the dataset, so that nothing is lost whatever happens.
@@ -196,7 +183,7 @@ class Labelling:
             UserError: The tool was replaced by another on the same folder.
         """
         work.saved = False
-        write_atomically(self._writable(self._draft(work.key)), self._written(work))
+        self._write(self._draft(work.key), work)
 
     def save(self, work: Work) -> None:
         """Put the image with its mask into the dataset; a mask without a defect says that there is none.
@@ -204,23 +191,24 @@ class Labelling:
         Raises:
             UserError: See :meth:`keep`; or the image cannot be copied.
         """
-        write_atomically(self._writable(self._record(work.key)), self._written(work))
+        self._write(self._record(work.key), work)
         self._publish(work)
         self.labelled.add(work.key)
         self._draft(work.key).unlink(missing_ok=True)  # last: where it is left, the image opens as not saved yet
         work.saved = True
 
-    def _written(self, work: Work) -> str:
-        record = Record.of(work.session, self.source_of(work.key), self.classes, work.seconds)
-        return replace(record, digest=work.digest).to_json()
+    def _write(self, path: Path, work: Work) -> None:
+        if _OPEN.get(self.out) is not self:
+            raise UserError(f"{self.out}: a newer tool labels into this folder; go on there")
+        record = Record.of(work.session, self.source_of(work.key), self.classes, work.seconds, work.digest)
+        write_atomically(path, record.to_json())
 
     def _publish(self, work: Work) -> None:
         """Put mask and image into the dataset, one rename right after the other."""
-        staging = self.out / "clicks" / "staging"
-        placed = {staging / "mask": (self._mask(work.key), _png(work.session.index))}
+        placed = {self._staging / "mask": (self._mask(work.key), _png(work.session.index))}
         if work.key not in self._copies:
             suffix, content = self._copied(work)
-            placed[staging / "image"] = self.out / "images" / f"{work.key}{suffix}", content
+            placed[self._staging / "image"] = self.out / "images" / f"{work.key}{suffix}", content
         for path, (target, content) in placed.items():
             target.parent.mkdir(exist_ok=True)
             write_atomically(path, content)
@@ -239,22 +227,33 @@ class Labelling:
                 return source.suffix, content
         return ".png", _png(work.session.image)
 
-    def _writable(self, path: Path) -> Path:
-        if _OPEN.get(self.out) is not self:
-            raise UserError(f"{self.out}: a newer tool labels into this folder; go on there")
-        return path
-
     def _record(self, key: str) -> Path:
-        return self.out / "clicks" / f"{key}.json"
+        return self._clicks / f"{key}.json"
 
     def _draft(self, key: str) -> Path:
-        return self.out / "clicks" / "drafts" / f"{key}.json"
+        return self._clicks / "drafts" / f"{key}.json"
 
     def _mask(self, key: str) -> Path:
         return self.out / "masks" / f"{key}.png"
 
 
 # Both folders -------------------------------------------------------------------------------------------------------
+
+
+def check(images: Path, out: Path, classes: Sequence[str]) -> str:
+    """How many images there are and how many of them are labelled, in words; nothing is written.
+
+    Raises:
+        UserError: See :class:`Labelling`; a folder that is in use is no fault yet.
+        UserErrors: Likewise.
+    """
+    images, out = Path(images).absolute(), Path(out).absolute()
+    sources, others = _sources(images, out)
+    _agreed(out, classes)
+    done = sum((out / "clicks" / f"{key}.json").exists() for key in sources)
+    listed = ", ".join(f"{number} {suffix or 'without a suffix'}" for suffix, number in sorted(others.items()))
+    beside = f"; passed over as no images: {listed}" if others else ""
+    return f"{done} of {len(sources)} images labelled{beside}"
 
 
 def _sources(images: Path, out: Path) -> tuple[dict[str, Path], Counter[str]]:
@@ -271,19 +270,14 @@ def _sources(images: Path, out: Path) -> tuple[dict[str, Path], Counter[str]]:
             others[path.suffix] += 1
     if not found:
         raise UserError(f"{images}: holds no image ({', '.join(IMAGE_SUFFIXES)}); name a folder that does")
-    faults = [f"{paths[0]}: its name {fault}; rename it" for key, paths in found.items() if (fault := _key_fault(key))]
-    faults += [
-        f"{path}: is no plain file, or a link to none; remove it"
-        for paths in found.values()
-        for path in paths
-        if not path.is_file()
-    ]
-    faults += [
-        f"{paths[0]}: would be called '{key}' in the dataset, like {paths[1]}; rename one of them"
-        for key, paths in found.items()
-        if len(paths) > 1
-    ]
-    copies = _copies(out)
+    copies, faults = _copies(out), []
+    for key, paths in found.items():
+        fault = key_fault(key) or (f"is longer than {_LONGEST} bytes" if len(os.fsencode(key)) > _LONGEST else None)
+        if fault:
+            faults.append(f"{paths[0]}: its name {fault}; rename it")
+        if len(paths) > 1:
+            faults.append(f"{paths[0]}: would be called '{key}' in the dataset, like {paths[1]}; rename one of them")
+        faults += [f"{p}: is no plain file, or a link to none; remove it" for p in paths if not p.is_file()]
     faults += [
         f"{found[key][0]}: would be called '{key}', like '{first}' but for case or how an accent is written; rename it"
         for first, key in alike([*copies, *found])
@@ -304,16 +298,15 @@ def _sources(images: Path, out: Path) -> tuple[dict[str, Path], Counter[str]]:
 
 
 def _files(images: Path, out: Path) -> Iterator[Path]:
+    def unreadable(error: OSError) -> None:
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror}); make it readable or move it") from error
+
     seen = {os.path.realpath(out)}  # and all folders so far: links may lead in a circle, or to what is here anyway
-    for folder, folders, names in os.walk(images, onerror=_unreadable, followlinks=True):
+    for folder, folders, names in os.walk(images, onerror=unreadable, followlinks=True):
         seen.add(os.path.realpath(folder))
         folders.sort(key=lambda name: (Path(folder, name).is_symlink(), name))
         folders[:] = [n for n in folders if not is_litter(n) and os.path.realpath(Path(folder, n)) not in seen]
         yield from (Path(folder, name) for name in names if not is_litter(name))
-
-
-def _key_fault(key: str) -> str | None:
-    return key_fault(key) or (f"is longer than {_LONGEST} bytes" if len(os.fsencode(key)) > _LONGEST else None)
 
 
 def _unfit(photograph: Path) -> str | None:
@@ -334,13 +327,8 @@ def _records(out: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Records and drafts, as far as they can be read; of the others is told where their image is shown."""
     for path in (*(out / "clicks").glob("[!.]*.json"), *(out / "clicks" / "drafts").glob("[!.]*.json")):
         with suppress(UserError):
-            values = read_json(path)
-            if isinstance(values, dict):
+            if isinstance(values := read_json(path), dict):
                 yield path, values
-
-
-def _unreadable(error: OSError) -> None:
-    raise UserError(f"{error.filename}: cannot be read ({error.strerror}); make it readable or move it") from error
 
 
 def _agreed(out: Path, classes: Sequence[str]) -> tuple[str, ...]:
@@ -374,19 +362,3 @@ def _png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "png")
     return buffer.getvalue()
-
-
-def check(images: Path, out: Path, classes: Sequence[str]) -> str:
-    """How many images there are and how many of them are labelled, in words; nothing is written.
-
-    Raises:
-        UserError: See :class:`Labelling`; a folder that is in use is no fault yet.
-        UserErrors: Likewise.
-    """
-    images, out = Path(images).absolute(), Path(out).absolute()
-    sources, others = _sources(images, out)
-    _agreed(out, classes)
-    done = sum((out / "clicks" / f"{key}.json").exists() for key in sources)
-    listed = ", ".join(f"{number} {suffix or 'without a suffix'}" for suffix, number in sorted(others.items()))
-    beside = f"; passed over as no images: {listed}" if others else ""
-    return f"{done} of {len(sources)} images labelled{beside}"

@@ -1,9 +1,9 @@
-"""The network of Defect-Click, after FocalClick (Chen et al. 2022): a coarse segmenter and a local refiner.
+"""The network of Defect-Click, after FocalClick (Chen et al. 2022), and what it minimises (paper, §3.3).
 
-The segmenter sees the *target crop*, scaled to a fixed side: a small SegFormer of transformers, whose input holds
+A coarse segmenter sees the *target crop*, scaled to a fixed side: a small SegFormer of transformers, whose input holds
 beside the colours the previous mask and maps of the clicks: where they are, how like the clicked colours all others
 are, how far pixels can be reached over such, and what a random walker makes of them; and, since from scratch a
-transformer alone is slow to learn what lies next to what, a few convolutions past it. The refiner sees the *focus
+transformer alone is slow to learn what lies next to what, a few convolutions past it. A local refiner sees the *focus
 crop*, a part cut from the image anew, with the segmenter's features there; it says where the boundary runs and what
 lies at either side of it, and elsewhere lets the coarse mask stand (their eq. 2).
 """
@@ -26,7 +26,14 @@ FEATURES = 32
 """Channels in which the stages are brought together."""
 REFINED = 24
 """Channels of the refiner."""
+GAMMA = 2.0
+"""How much less a pixel weighs in the loss that is nearly right."""
+NEAR = 2
+"""Distance from the boundary, in pixels of a crop, up to which a pixel belongs to it."""
+EDGE_WEIGHT = 1.0
+"""Further weight of a pixel at the boundary: with its own, twice that of any other."""
 _GROUPS = 8
+_LEAST_MEAN = 1e-6
 
 
 class ClickNetwork(nn.Module):
@@ -69,7 +76,7 @@ class ClickNetwork(nn.Module):
         """
         stages = self.encoder(x, output_hidden_states=True).hidden_states
         near = self.stem(x)
-        far = [_resized(bring(stage), near.shape[-2:]) for bring, stage in zip(self.bring, stages, strict=True)]
+        far = [resized(bring(stage), near.shape[-2:]) for bring, stage in zip(self.bring, stages, strict=True)]
         features = self.head(self.fuse(torch.cat([near, *far], dim=1)))
         return self.mask(features), features
 
@@ -87,8 +94,7 @@ class ClickNetwork(nn.Module):
         Returns:
             Logits of the mask and of the boundary, both float32 (N, 1, F, F).
         """
-        half = x.shape[-1] // 2
-        local = crop_and_resize(torch.cat([features, coarse], dim=1), boxes, half)
+        local = crop_and_resize(torch.cat([features, coarse], dim=1), boxes, x.shape[-1] // 2)
         detail, boundary = self.refiner(x, local).float().split(1, dim=1)
         coarse = crop_and_resize(coarse.float(), boxes, x.shape[-1])
         share = boundary.sigmoid()
@@ -133,20 +139,62 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequent
     return nn.Sequential(convolution, nn.GroupNorm(min(_GROUPS, outputs // 2), outputs), nn.ReLU())
 
 
-def _resized(x: torch.Tensor, sides: Sequence[int]) -> torch.Tensor:
+def resized(x: torch.Tensor, sides: Sequence[int]) -> torch.Tensor:
+    """``x`` (N, C, H, W), bilinear, at other sides."""
     return functional.interpolate(x, size=tuple(sides), mode="bilinear", align_corners=False)
 
 
 def crop_and_resize(x: torch.Tensor, boxes: torch.Tensor, side: int) -> torch.Tensor:
     """What lies in ``boxes`` of ``x`` (N, C, H, W), bilinear, at ``side`` pixels a side; beyond the border it repeats.
 
-    Args:
-        x: Floats.
-        boxes: float32 (N, 4): top, left, bottom, right as shares of the sides of ``x``.
-        side: Of the result.
+    ``boxes`` are float32 (N, 4): top, left, bottom, right as shares of the sides of ``x``.
     """
     centres = (torch.arange(side, device=x.device) + 0.5) / side
     top, left, bottom, right = (edge[:, None] for edge in boxes.to(x.device).T)
     rows, columns = top + (bottom - top) * centres, left + (right - left) * centres  # (N, side) each
     grid = torch.stack([columns[:, None, :].expand(-1, side, -1), rows[:, :, None].expand(-1, -1, side)], dim=-1)
     return functional.grid_sample(x.float(), 2 * grid - 1, padding_mode="border", align_corners=False)
+
+
+# Losses: logits (N, 1, H, W) against a target float32 (N, 1, H, W) in {0, 1}; a scalar --------------------------------
+
+
+def mask_loss(logits: torch.Tensor, target: torch.Tensor, edge_sensitive: bool) -> torch.Tensor:
+    """Normalised focal loss and Dice of a mask; ``edge_sensitive``: pixels at the boundary weigh more."""
+    weights = 1 + EDGE_WEIGHT * boundary(target) if edge_sensitive else None
+    return normalised_focal_loss(logits, target, weights) + dice_loss(logits, target)
+
+
+def normalised_focal_loss(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    """Focal loss whose weights add up to the number of pixels in every image (Sofiiuk et al. 2019, eq. 3).
+
+    Without that the gradient fades as an image becomes easy, and large masks drown small ones. ``weights`` are of
+    pixels, like ``target``; None for the same everywhere.
+    """
+    loss = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    focus = (1 - torch.exp(-loss.detach())) ** GAMMA
+    if weights is not None:
+        focus = focus * weights
+    return (focus * loss / focus.mean(dim=(1, 2, 3), keepdim=True).clamp(min=_LEAST_MEAN)).mean()
+
+
+def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """1 - Dice of each image, averaged; it sees small masks from the first step on."""
+    mask = logits.sigmoid()
+    both, each = ((mask * target).sum(dim=(1, 2, 3)), (mask + target).sum(dim=(1, 2, 3)))
+    return (1 - (2 * both + 1) / (each + 1)).mean()
+
+
+def boundary_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy of ``logits`` of the boundary of ``target``."""
+    return functional.binary_cross_entropy_with_logits(logits, boundary(target))
+
+
+def boundary(target: torch.Tensor) -> torch.Tensor:
+    """Pixels of ``target`` that lie within :data:`NEAR` of its boundary, likewise zeros and ones (N, 1, H, W)."""
+    return _widened(target) - (1 - _widened(1 - target))
+
+
+def _widened(mask: torch.Tensor) -> torch.Tensor:
+    side = 2 * NEAR + 1
+    return functional.max_pool2d(functional.max_pool2d(mask, (side, 1), 1, (NEAR, 0)), (1, side), 1, (0, NEAR))

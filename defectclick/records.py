@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,46 +18,41 @@ import numpy as np
 from PIL import Image
 
 from defectclick.clicks import Click, Clicker
-from defectclick.edits import Defect, Edit
 from defectclick.layers import Layer
-from defectclick.session import Session
+from defectclick.session import Defect, Edit, Session
+from defectlib.data.folder import read_dataset, write_dataset
+from defectlib.data.sample import Sample
 from defectlib.errors import UserError
 from defectlib.reading import read_json
 
 _LONGEST = 10**9  # seconds
+_FIELDS = {
+    "click": ("class_id", "defect", "points", "positive"),
+    "paint": ("class_id", "defect", "points", "radius"),
+    "erase": ("points", "radius"),
+    "clear": (),
+}
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is kept of an image.
+    """What is kept of an image."""
 
-    Attributes:
-        source: Path of the image in the folder that was labelled, with slashes.
-        clicker: Name of the method that turned clicks into masks.
-        classes: Names of the K classes, by id from 1.
-        seconds: The image was shown for, in all.
-        shape: (H, W) of the image.
-        edits: Everything done and not taken back.
-        defects: As they stand after the edits.
-        layers: See :meth:`~defectclick.session.Session.layers`.
-        digest: SHA-256 of the photograph's file; empty in records of earlier versions.
-    """
-
-    source: str
-    clicker: str
-    classes: tuple[str, ...]
-    seconds: float
-    shape: tuple[int, int]
-    edits: tuple[Edit, ...]
-    defects: tuple[Defect, ...]
-    layers: tuple[Layer, ...]
-    digest: str = ""
+    source: str  # path of the image in the folder that was labelled, with slashes
+    clicker: str  # name of the method that turned clicks into masks
+    classes: tuple[str, ...]  # names by id from 1
+    seconds: float  # the image was shown for, in all
+    shape: tuple[int, int]  # (H, W) of the image
+    edits: tuple[Edit, ...]  # everything done and not taken back
+    defects: tuple[Defect, ...]  # as they stand after the edits
+    layers: tuple[Layer, ...]  # see :meth:`~defectclick.session.Session.layers`
+    digest: str  # SHA-256 of the photograph's file
 
     @classmethod
-    def of(cls, session: Session, source: str, classes: tuple[str, ...], seconds: float) -> Record:
+    def of(cls, session: Session, source: str, classes: tuple[str, ...], seconds: float, digest: str) -> Record:
         """The record of a session."""
         done = session.edits, session.defects, tuple(session.layers())
-        return cls(source, session.clicker.name, classes, round(seconds, 2), session.index.shape, *done)
+        return cls(source, session.clicker.name, classes, round(seconds, 2), session.index.shape, *done, digest)
 
     def session(self, image: np.ndarray, clicker: Clicker) -> Session:
         """A session of ``image`` that goes on where this record ends.
@@ -70,21 +66,20 @@ class Record:
         session.restore(self.edits, self.defects, self.layers)
         return session
 
-    def replayed(self, image: np.ndarray, clicker: Clicker) -> Session:
-        """A session in which every edit was made anew, with the masks that ``clicker`` gives.
-
-        Raises:
-            ValueError: An edit does not fit the image.
-        """
-        session = Session(image, len(self.classes), clicker)
-        for edit in self.edits:
-            session.apply(edit)
-        return session
+    def check_classes(self, path: Path, classes: tuple[str, ...]) -> None:
+        """Raise a UserError, about the record in ``path``, unless ``classes`` begin with its own."""
+        if self.classes != classes[: len(self.classes)]:
+            raise UserError(f"{path}: is about the classes {', '.join(self.classes)}; classes.json names others")
 
     def to_json(self) -> str:
         """As text; :func:`read_record` is the way back."""
         values = {name: value for name, value in vars(self).items() if name not in ("edits", "defects", "layers")}
-        values["edits"] = [_brief(edit) for edit in self.edits]
+        values["edits"] = [
+            {"kind": edit.kind}
+            | {name: getattr(edit, name) for name in _FIELDS[edit.kind]}
+            | {"seconds": round(edit.seconds, 2)}
+            for edit in self.edits
+        ]
         values["defects"] = [
             {"class_id": d.class_id, "clicks": [list(asdict(click).values()) for click in d.clicks]}
             for d in self.defects
@@ -101,49 +96,74 @@ def read_record(path: Path) -> Record:
     """
     values = read_json(path)
     try:
-        height, width = _sides(values["shape"])
+        height, width = shape = tuple(values["shape"])
+        if type(height) is not int or type(width) is not int or min(shape) < 1:
+            raise ValueError("the shape must be two whole numbers")
+        if Image.MAX_IMAGE_PIXELS and height * width > Image.MAX_IMAGE_PIXELS:
+            raise ValueError(f"no image of more than {Image.MAX_IMAGE_PIXELS:,} pixels can be read")
+        seconds = values["seconds"]
+        if type(seconds) not in (int, float) or not 0 <= seconds <= _LONGEST:
+            raise ValueError(f"seconds must be a number from 0 to {_LONGEST:,}")
         types = [bool, *[np.uint16] * len(values["defects"])]
         return Record(
             source=str(values["source"]),
-            digest=str(values.get("digest", "")),
             clicker=str(values["clicker"]),
             classes=tuple(str(name) for name in values["classes"]),
-            seconds=_seconds(values["seconds"]),
-            shape=(height, width),
+            seconds=float(seconds),
+            shape=shape,
             edits=tuple(_edit(edit) for edit in values["edits"]),
             defects=tuple(_defect(defect) for defect in values["defects"]),
-            layers=tuple(
-                _unpacked(packed, kind, (height, width)) for packed, kind in zip(values["arrays"], types, strict=True)
-            ),
+            layers=tuple(_unpacked(each, kind, shape) for each, kind in zip(values["arrays"], types, strict=True)),
+            digest=str(values["digest"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, zlib.error) as error:
         fault = f"is no record of clicks ({type(error).__name__}: {' '.join(str(error).split())})"
         raise UserError(f"{path}: {fault}; remove it to label the image anew") from error
 
 
-def _brief(edit: Edit) -> dict[str, Any]:
-    """The fields of an edit that say something, for people to read too."""
-    kept = {"click": ("class_id", "defect", "points", "positive"), "paint": ("class_id", "defect", "points", "radius")}
-    names = ("kind", *kept.get(edit.kind, ("points", "radius") if edit.kind == "erase" else ()), "seconds")
-    values = {name: getattr(edit, name) for name in names}
-    values["seconds"] = round(edit.seconds, 2)
-    return values
+def replay(labelled: Path, clicker: Clicker) -> Iterator[tuple[Sample, Sample]]:
+    """Every image of a labelled folder as it was saved, and with the mask that ``clicker`` gives for the same clicks.
+
+    Strokes of the brush are made again as they were.
+
+    Raises:
+        UserError: A record is missing, or does not fit its image or the classes; or the folder is no such dataset.
+    """
+    if not (Path(labelled) / "clicks").is_dir():
+        raise UserError(f"{labelled}: no such folder, or none with clicks/; name one that `defectlib click` wrote")
+    for saved in read_dataset(labelled):
+        path = Path(labelled) / "clicks" / f"{saved.key}.json"
+        if not path.exists():
+            raise UserError(f"{path}: no such file; only what was labelled by clicks can be replayed")
+        record = read_record(path)
+        record.check_classes(path, saved.classes)
+        session = Session(saved.image, len(record.classes), clicker)
+        try:
+            for edit in record.edits:
+                session.apply(edit)
+        except ValueError as error:
+            raise UserError(f"{path}: does not fit its image ({error}); remove the image or label it anew") from error
+        yield saved, replace(saved, mask=session.index)
 
 
-def _sides(values: Any) -> tuple[int, int]:
-    """Of an image, in pixels; none is larger than one that can be read, so that no array is."""
-    height, width = values
-    if type(height) is not int or type(width) is not int or min(height, width) < 1:
-        raise ValueError("the shape must be two whole numbers")
-    if Image.MAX_IMAGE_PIXELS and height * width > Image.MAX_IMAGE_PIXELS:
-        raise ValueError(f"no image of more than {Image.MAX_IMAGE_PIXELS:,} pixels can be read")
-    return height, width
+def replay_to(labelled: Path, out: Path, clicker: Clicker) -> tuple[int, int]:
+    """Write a dataset folder with the masks that ``clicker`` gives for the clicks of a labelled one.
 
+    Returns:
+        How many masks are as they were saved, and how many there are.
 
-def _seconds(value: Any) -> float:
-    if type(value) not in (int, float) or not 0 <= value <= _LONGEST:
-        raise ValueError(f"seconds must be a number from 0 to {_LONGEST:,}")
-    return float(value)
+    Raises:
+        UserError: See :func:`replay` and :func:`~defectlib.data.folder.write_dataset`.
+    """
+    same: list[bool] = []
+
+    def anew() -> Iterator[Sample]:
+        for saved, made in replay(labelled, clicker):
+            same.append(np.array_equal(saved.mask, made.mask))
+            yield made
+
+    write_dataset(out, anew(), provenance={"clicks": str(labelled), "method": clicker.name})
+    return sum(same), len(same)
 
 
 def _edit(values: dict[str, Any]) -> Edit:
@@ -167,9 +187,8 @@ def _packed(layer: Layer) -> list[Any]:
     return [rows.start, columns.start, rows.stop, columns.stop, text]
 
 
-def _unpacked(packed: list[Any] | str, kind: type, shape: tuple[int, int]) -> Layer:
-    # Records of earlier versions hold arrays of the image's size.
-    top, left, bottom, right, text = packed if isinstance(packed, list) else (0, 0, *shape, packed)
+def _unpacked(packed: list[Any], kind: type, shape: tuple[int, int]) -> Layer:
+    top, left, bottom, right, text = packed
     if not 0 <= top <= bottom <= shape[0] or not 0 <= left <= right <= shape[1]:
         raise ValueError("an array lies outside the image")
     dtype = np.dtype(kind).newbyteorder("<")

@@ -142,15 +142,8 @@ def _server(root: Path) -> Any:
     from traitlets.config import Config
 
     settings = Config()
-    settings.ServerApp.update(
-        ip="127.0.0.1",
-        open_browser=False,
-        answer_yes=True,
-        allow_root=True,
-        root_dir=str(root),
-        log_level=logging.ERROR,
-    )
-    settings.ServerApp.terminals_enabled = False
+    settings.ServerApp.update(ip="127.0.0.1", root_dir=str(root), log_level=logging.ERROR)
+    settings.ServerApp.update(open_browser=False, answer_yes=True, allow_root=True, terminals_enabled=False)
     settings.IdentityProvider.token = secrets.token_urlsafe(24)
     settings.KernelManager.transport_encryption = "auto"
     settings.KernelSpecManager.kernel_dirs = []  # this interpreter, whatever kernels are installed
@@ -178,11 +171,8 @@ async def _run_cell(app: Any, code: str) -> None:
     outputs = [output_from_msg(message) for message in messages if message["msg_type"] in _SHOWN]
     for output in outputs:
         if output.output_type == "error":
-            raise (
-                UserError(output.evalue)
-                if output.ename.startswith("UserError")
-                else RuntimeError("\n".join(output.traceback))
-            )
+            of_user = output.ename.startswith("UserError")
+            raise UserError(output.evalue) if of_user else RuntimeError("\n".join(output.traceback))
     model = {"type": "notebook", "format": "json", "content": _notebook(code, outputs)}
     saved = app.contents_manager.save(model, _NOTEBOOK)
     if hasattr(saved, "__await__"):
@@ -190,13 +180,9 @@ async def _run_cell(app: Any, code: str) -> None:
 
 
 def _notebook(code: str, outputs: list[NotebookNode]) -> NotebookNode:
-    watch = new_output("display_data", {"text/html": _WATCH, "text/plain": ""})
-    cell = new_code_cell(
-        code,
-        execution_count=1,
-        outputs=[watch, *outputs],
-        metadata={"trusted": True, "jupyter": {"source_hidden": True}},
-    )
+    shown = [new_output("display_data", {"text/html": _WATCH, "text/plain": ""}), *outputs]
+    hidden = {"trusted": True, "jupyter": {"source_hidden": True}}
+    cell = new_code_cell(code, execution_count=1, outputs=shown, metadata=hidden)
     kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
     return new_notebook(cells=[cell], metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
 

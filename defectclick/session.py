@@ -10,16 +10,47 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
-from scipy import ndimage
 
 from defectclick.clicks import Click, Clicker
-from defectclick.edits import Defect, Edit, stroke_mask
-from defectclick.layers import EMPTY, Box, Layer, bounds, overlap, union, within
+from defectclick.layers import EMPTY, Box, Layer, bounds, overlap, stroke_mask, union, within
 from defectlib.errors import UserError
 
+Kind = Literal["click", "paint", "erase", "clear"]
+#: Of all numbers of an edit: far beyond every image, and whatever is computed from it is still a number.
+FARTHEST = 10**9
 Patches = list[tuple[Layer, Box, np.ndarray]]  # layers, where they differ, and what is not there now
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Something that the annotator has done to the mask: a click, a stroke, or everything taken away."""
+
+    kind: Kind
+    class_id: int = 0  # of the defect that was clicked or painted; 0 for what concerns all
+    defect: int = 0  # its number, from 0 in the order in which the image's defects were begun; 0 for what concerns all
+    points: tuple[tuple[float, float], ...] = ()  # (row, column) of the click or along the stroke; middles are whole
+    positive: bool = True  # of a click: it lies on the defect
+    radius: float = 0.0  # of a stroke, pixels
+    seconds: float = 0.0  # when, counted from when the image was shown
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"an edit is one of {', '.join(get_args(Kind))}, got {self.kind!r}")
+        if not (np.abs([self.radius, self.seconds, *np.ravel(self.points)]) <= FARTHEST).all() or self.radius < 0:
+            raise ValueError(f"points, radius and seconds must be numbers up to {FARTHEST:,}, the radius from 0")
+        if (len(self.points) != 1) if self.kind == "click" else (self.kind != "clear" and not self.points):
+            raise ValueError("a click has one point, a stroke at least one")
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A defect of the image: its class, from 1, and its clicks in the order in which they were made."""
+
+    class_id: int
+    clicks: tuple[Click, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,12 +94,10 @@ class Session:
         self._standing = _Standing()
         # Of each defect and pixel the number of the edit that marked it last, 0 where it is not marked.
         self._layers: list[Layer] = []
-        self._brushed = _empty(bool)
+        self._brushed = Layer(np.zeros((0, 0), bool))
         self._begun: tuple[Edit, ...] = ()  # edits before those that can be taken back
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
-
-    # What is there ----------------------------------------------------------------------------------------------------
 
     @property
     def defects(self) -> tuple[Defect, ...]:
@@ -95,8 +124,6 @@ class Session:
         """Whether there is an edit to make again."""
         return bool(self._undone)
 
-    # Choosing ---------------------------------------------------------------------------------------------------------
-
     def choose(self, class_id: int) -> None:
         """Go on with the latest defect of a class; where there is none, the next click begins it."""
         if not 1 <= class_id <= self.defect_types:
@@ -119,17 +146,15 @@ class Session:
 
         Raises:
             UserError: It is negative, and there is nothing yet to take away from.
-            ValueError: It lies outside the image, or the method gave no mask of the image's size.
+            ValueError: It lies outside the image.
         """
-        if not (0 <= row < self.index.shape[0] and 0 <= column < self.index.shape[1]):
-            raise ValueError(f"a click at ({row}, {column}) lies outside the image, {self.index.shape}")
-        shown = None if positive else self._shown_at(row, column)
-        number = self.current if shown is None else shown
-        if number is None and not positive:
-            raise UserError("There is no mask here to take away from: click on the defect first")
-        class_id = self.class_id if number is None else self.defects[number].class_id
-        number = len(self.defects) if number is None else number
-        self._do(Edit("click", class_id, number, ((row, column),), positive, seconds=seconds))
+        number = self.current
+        if not positive:
+            marked = [layer.at(row, column) for layer in self._layers[: len(self.defects)]]
+            number = int(np.argmax(marked)) if any(marked) else number
+            if number is None:
+                raise UserError("There is no mask here to take away from: click on the defect first")
+        self.apply(Edit("click", *self._of(number), ((row, column),), positive, seconds=seconds))
 
     def brush(
         self, points: Iterable[tuple[float, float]], radius: float, erase: bool = False, seconds: float = 0.0
@@ -141,24 +166,17 @@ class Session:
             radius: Pixels whose middle is that near are set; the pixel that holds a point always is.
             erase: Nothing is a defect here.
             seconds: Since the image was shown.
-
-        Raises:
-            ValueError: A number is not finite, the radius is negative or there is no point.
         """
         line = tuple((float(row), float(column)) for row, column in points)
-        if erase:
-            self._do(Edit("erase", points=line, radius=radius, seconds=seconds))
-            return
-        number = len(self.defects) if self.current is None else self.current
-        class_id = self.class_id if self.current is None else self.defects[self.current].class_id
-        self._do(Edit("paint", class_id, number, line, radius=radius, seconds=seconds))
+        kind, of = ("erase", (0, 0)) if erase else ("paint", self._of(self.current))
+        self.apply(Edit(kind, *of, line, radius=radius, seconds=seconds))
 
     def clear(self, seconds: float = 0.0) -> None:
         """Take all defects away."""
-        self._do(Edit("clear", seconds=seconds))
+        self.apply(Edit("clear", seconds=seconds))
 
     def apply(self, edit: Edit) -> None:
-        """Make an edit that was recorded, of this image or of another of its size.
+        """Make an edit, also one that was recorded, of this image or of another of its size.
 
         Raises:
             ValueError: It names a class or a defect that there cannot be, or lies outside the image.
@@ -172,8 +190,17 @@ class Session:
         if edit.kind == "click":
             row, column = edit.points[0]
             if row % 1 or column % 1 or not (0 <= row < self.index.shape[0] and 0 <= column < self.index.shape[1]):
-                raise ValueError(f"a click at {edit.points[0]} is no pixel of the image, {self.index.shape}")
-        self._do(edit)
+                raise ValueError(f"a click at ({row}, {column}) is no pixel of the image, {self.index.shape}")
+        before = self._standing
+        acts = {"click": self._click, "paint": self._paint, "erase": self._erase, "clear": self._clear}
+        try:
+            patches = acts[edit.kind](edit)
+        except BaseException:
+            self._standing = before
+            raise
+        self._done.append(_Step(edit, before, patches))
+        self._undone.clear()
+        self._recompose(patches)
 
     def undo(self) -> bool:
         """Take the latest edit back, exactly; whether there was one."""
@@ -206,38 +233,29 @@ class Session:
 
     # Inside -----------------------------------------------------------------------------------------------------------
 
-    def _do(self, edit: Edit) -> None:
-        before = self._standing
-        acts = {"click": self._click, "paint": self._paint, "erase": self._erase, "clear": self._clear}
-        try:
-            patches = acts[edit.kind](edit)
-        except BaseException:
-            self._standing = before
-            raise
-        self._done.append(_Step(edit, before, patches))
-        self._undone.clear()
-        self._recompose(patches)
+    def _of(self, number: int | None) -> tuple[int, int]:
+        """Class and number of a defect; None: of the one that is begun next."""
+        return (self.class_id, len(self.defects)) if number is None else (self.defects[number].class_id, number)
 
     def _click(self, edit: Edit) -> Patches:
         layer, brushed = self._layer_of(edit), self._brushed
         row, column = (int(place) for place in edit.points[0])
-        defect = self.defects[edit.defect]
-        clicks = (*defect.clicks, Click(row, column, edit.positive))
+        clicks = (*self.defects[edit.defect].clicks, Click(row, column, edit.positive))
         previous = np.zeros(self.index.shape, bool)
         previous[layer.box] = layer.values > 0
         mask = self.clicker.segment(self.image, clicks, previous)
         if mask.dtype != bool or mask.shape != self.index.shape:
             raise ValueError(f"{self.clicker.name} gave a mask of {mask.dtype} {mask.shape}")
         self._stand(edit.defect, Defect(edit.class_id, clicks))
-        # A click into what the brush has set, or into what hides this defect, is meant for just that patch.
+        # A click into what the brush has set, or into what hides this defect, is meant for just that piece.
         patches = []
         if brushed.at(row, column):
-            patch = _patch_at(brushed.values, brushed.box, row, column)
-            patches = _changed(brushed, brushed.box, brushed.values & ~patch)
+            patches = _changed(brushed, brushed.box, brushed.values & ~brushed.piece(row, column))
         box = union([layer.box, bounds(mask)])
         mask, old, kept = mask[box], layer.read(box), brushed.read(box)
-        gained = mask & ((old == 0) | _patch_at(mask & self._hidden(old, box), box, row, column))
-        marked = np.where(gained, np.uint16(self._number()), old) * mask
+        hidden = Layer(mask & self._hidden(old, box), box[0].start, box[1].start)
+        meant = Layer(hidden.piece(row, column), hidden.box[0].start, hidden.box[1].start).read(box)
+        marked = np.where(mask & ((old == 0) | meant), np.uint16(self._number()), old) * mask
         return patches + _changed(layer, box, np.where(kept, old, marked))
 
     def _paint(self, edit: Edit) -> Patches:
@@ -268,7 +286,7 @@ class Session:
         if edit.defect == len(self.defects):
             self._stand(edit.defect, Defect(edit.class_id))
         if edit.defect == len(self._layers):
-            self._layers.append(_empty(np.uint16))
+            self._layers.append(Layer(np.zeros((0, 0), np.uint16)))
         return self._layers[edit.defect]
 
     def _stand(self, number: int, defect: Defect) -> None:
@@ -279,10 +297,6 @@ class Session:
     def _number(self) -> int:
         """Of the edit being made, from 1."""
         return min(len(self._begun) + len(self._done) + 1, np.iinfo(np.uint16).max)
-
-    def _shown_at(self, row: int, column: int) -> int | None:
-        marked = [layer.at(row, column) for layer in self._layers[: len(self.defects)]]
-        return int(np.argmax(marked)) if any(marked) else None
 
     def _hidden(self, own: np.ndarray, box: Box) -> np.ndarray:
         """Where another defect is seen in place of the one whose layer holds ``own`` in ``box``."""
@@ -317,7 +331,7 @@ class Session:
 
     def _compose(self, box: Box) -> None:
         index = self.index[box]
-        self.pixels -= _counts(index)
+        self.pixels -= np.bincount(index.ravel(), minlength=256)
         index[...] = 0
         latest = np.zeros(index.shape, np.uint16)
         for defect, layer in zip(self.defects, self._layers, strict=False):
@@ -326,15 +340,7 @@ class Session:
             wins = values > latest[part]
             index[part][wins] = defect.class_id
             latest[part][wins] = values[wins]
-        self.pixels += _counts(index)
-
-
-def _empty(kind: type) -> Layer:
-    return Layer(np.zeros((0, 0), kind))
-
-
-def _counts(index: np.ndarray) -> np.ndarray:
-    return np.bincount(index.ravel(), minlength=256)
+        self.pixels += np.bincount(index.ravel(), minlength=256)
 
 
 def _changed(layer: Layer, box: Box, new: np.ndarray) -> Patches:
@@ -346,12 +352,3 @@ def _changed(layer: Layer, box: Box, new: np.ndarray) -> Patches:
     place = tuple(slice(p.start + b.start, p.stop + b.start) for p, b in zip(part, box, strict=True))
     layer.write(place, new[part])
     return [(layer, place, old[part].copy())]
-
-
-def _patch_at(mask: np.ndarray, box: Box, row: int, column: int) -> np.ndarray:
-    """The connected part of a mask of ``box`` that holds a pixel; empty where the pixel is none of it."""
-    spot = row - box[0].start, column - box[1].start
-    if not all(0 <= i < n for i, n in zip(spot, mask.shape, strict=True)) or not mask[spot]:
-        return np.zeros_like(mask)
-    patches, _ = ndimage.label(mask)
-    return patches == patches[spot]

@@ -20,8 +20,7 @@ import numpy as np
 import traitlets
 from PIL import Image
 
-from defectclick import methods
-from defectclick.clicks import Click, Clicker
+from defectclick.clicks import Click, Clicker, load_method
 from defectclick.labelling import Labelling, Work
 from defectclick.layers import bounds
 from defectlib.errors import UserError
@@ -38,8 +37,11 @@ class Tool(anywidget.AnyWidget):
         images: Folder of images; it is only read.
         out: Dataset folder, new or begun earlier.
         classes: Names of the defect types; may be left out where ``out`` is begun.
-        method: Turns clicks into masks; one of :data:`~defectclick.methods.NAMES`, or one of your own.
+        method: Turns clicks into masks; one of :data:`~defectclick.clicks.METHODS`, or one of your own.
         whole_window: Fill the browser's window instead of the place of the output.
+
+    Attributes:
+        work: The image that is shown; None where it cannot be read.
 
     Raises:
         UserError: See :class:`~defectclick.labelling.Labelling`.
@@ -57,28 +59,19 @@ class Tool(anywidget.AnyWidget):
         method: Clicker | str = "Defect-Click",
         whole_window: bool = False,
     ) -> None:
-        clicker = methods.method(method) if isinstance(method, str) else method
+        clicker = load_method(method) if isinstance(method, str) else method
         self.labelling = Labelling(Path(images), Path(out), classes, clicker)
         self._keys = list(self.labelling.sources)
         self._turn = RLock()  # messages come one by one, but not always in the thread that made the widget
-        self._work: Work | None = None
+        self.work: Work | None = None
         self._error = self._go(self.labelling.first())
-        self._warm_up()
+        if self.work is not None:
+            # Asked once, in vain: the first call of a network takes seconds, which no click shall wait for.
+            image, (height, width) = self.work.session.image, self.work.session.index.shape
+            clicker.segment(image, (Click(height // 2, width // 2),), np.zeros((height, width), bool))
         self._milliseconds = 0.0
         super().__init__(whole_window=whole_window)
         self.on_msg(self._heard)
-
-    def _warm_up(self) -> None:
-        """Ask the method once, in vain: the first call of a network takes seconds, which no click shall wait for."""
-        if self._work is not None:
-            session = self._work.session
-            height, width = session.index.shape
-            session.clicker.segment(session.image, (Click(height // 2, width // 2),), np.zeros((height, width), bool))
-
-    @property
-    def work(self) -> Work | None:
-        """The image that is shown; None where it cannot be read."""
-        return self._work
 
     def close(self) -> None:
         """Take the tool from the page and let others have the folder."""
@@ -89,7 +82,7 @@ class Tool(anywidget.AnyWidget):
 
     def _heard(self, _: Any, message: dict[str, Any], __: Any) -> None:
         with self._turn:
-            work, started = self._work, time.perf_counter()
+            work, started = self.work, time.perf_counter()
             edits = len(work.session.edits) if work else 0
             try:
                 self._error = self._act(message) or ""
@@ -97,26 +90,22 @@ class Tool(anywidget.AnyWidget):
                 changed = work is not None and len(work.session.edits) != edits
                 if changed:
                     work.saved = False
-                self._answer(message, with_image=self._work is not work or message["do"] == "show")
+                self._answer(message, with_image=self.work is not work or message["do"] == "show")
                 if changed:
                     self.labelling.keep(work)  # after the answer: the mask is not to wait for the disk
             except Exception as error:  # whatever it is, the page waits for an answer
-                self._report(message, error)
-
-    def _report(self, message: dict[str, Any], error: Exception) -> None:
-        self._error = _line(error)
-        self._answer(message)
-        if not isinstance(error, UserError | OSError):
-            traceback.print_exception(error)  # a fault of ours: all of it, where the server's log is
+                self._error = _line(error)
+                self._answer(message)
+                if not isinstance(error, UserError | OSError):
+                    traceback.print_exception(error)  # a fault of ours: all of it, where the server's log is
 
     def _act(self, message: dict[str, Any]) -> str | None:
         """Do what a message says; what is to be told, if something is."""
-        do = message["do"]
+        do, work = message["do"], self.work
         if do == "show":
             return self._error
         if do == "go":
             return self._go(int(message["place"]))
-        work = self._work
         if work is None:
             raise UserError(f"{self._error or 'There is no image here'}")
         if message["key"] != work.key:
@@ -130,9 +119,9 @@ class Tool(anywidget.AnyWidget):
     def _go(self, place: int) -> str:
         """Show the image at a place; what is wrong with it, if something is."""
         self.place = min(max(place, 0), len(self._keys) - 1)
-        self._work = None
+        self.work = None
         try:
-            self._work = self.labelling.open(self._keys[self.place])
+            self.work = self.labelling.open(self._keys[self.place])
         except (UserError, OSError) as error:
             return _line(error)
         return ""
@@ -150,14 +139,15 @@ class Tool(anywidget.AnyWidget):
 
     def _answer(self, message: dict[str, Any], with_image: bool = False) -> None:
         state, buffers = self._state() | {name: message.get(name) for name in ("serial", "page")}, []
-        if self._work is not None:
-            session = self._work.session
+        if self.work is not None:
+            session = self.work.session
             rows, columns = box = bounds(session.index) if with_image else session.changed
-            state["box"] = [rows.start, columns.start, rows.stop, columns.stop]
+            state |= {"box": [rows.start, columns.start, rows.stop, columns.stop], "with_image": with_image}
             buffers = [zlib.compress(np.ascontiguousarray(session.index[box]), 1)]
-            state["with_image"] = with_image
             if with_image:
-                buffers.append(_png(session.image))
+                buffer = io.BytesIO()
+                Image.fromarray(session.image).save(buffer, "png", compress_level=1)
+                buffers.append(buffer.getvalue())
         self.send(state, buffers)
 
     def _state(self) -> dict[str, Any]:
@@ -175,36 +165,25 @@ class Tool(anywidget.AnyWidget):
             "status": "unreadable",
             "error": self._error,
         }
-        return state | (_drawn(self._work, key in labelling.labelled) if self._work else {})
-
-
-def _drawn(work: Work, labelled: bool) -> dict[str, Any]:
-    """What there is to show of an image that can be read."""
-    session = work.session
-    height, width = session.index.shape
-    marks = [
-        {
-            "row": click.row,
-            "column": click.column,
-            "positive": click.positive,
-            "class_id": defect.class_id,
-            "of": number,
+        if self.work is None:
+            return state
+        session = self.work.session
+        begun = bool(session.edits) or session.can_redo or key in labelling.labelled
+        return state | {
+            "height": session.index.shape[0],
+            "width": session.index.shape[1],
+            "class_id": session.class_id,
+            "current": session.current,
+            "marks": [
+                vars(click) | {"class_id": defect.class_id, "of": number}
+                for number, defect in enumerate(session.defects)
+                for click in defect.clicks
+            ],
+            "pixels": session.pixels[1 : session.defect_types + 1].tolist(),
+            "undo": session.can_undo,
+            "redo": session.can_redo,
+            "status": "saved" if self.work.saved else "unsaved" if begun else "new",
         }
-        for number, defect in enumerate(session.defects)
-        for click in defect.clicks
-    ]
-    begun = bool(session.edits) or labelled
-    return {
-        "height": height,
-        "width": width,
-        "class_id": session.class_id,
-        "current": session.current,
-        "marks": marks,
-        "pixels": session.pixels[1 : session.defect_types + 1].tolist(),
-        "undo": session.can_undo,
-        "redo": session.can_redo,
-        "status": "saved" if work.saved else "unsaved" if begun or session.can_redo else "new",
-    }
 
 
 def _click(work: Work, message: dict[str, Any]) -> None:
@@ -233,12 +212,6 @@ _ACTS = {
     "undo": lambda work, message: work.session.undo(),
     "redo": lambda work, message: work.session.redo(),
 }
-
-
-def _png(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "png", compress_level=1)
-    return buffer.getvalue()
 
 
 def _line(error: Exception) -> str:

@@ -14,13 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional
 
+from defectclick.clicks import random_click
 from defectclick.crops import Box, around, place, square
 from defectclick.focal import CARD, SMALLEST, WEIGHTS, piece
-from defectclick.losses import boundary_loss, mask_loss
-from defectclick.network import ClickNetwork
-from defectclick.simulate import random_click
+from defectclick.network import ClickNetwork, boundary_loss, mask_loss, resized
 from defectclick.views import View, domains, draw_view
 from defectlib import runtime
 from defectlib.data.sample import Sample
@@ -30,7 +28,6 @@ from defectlib.store import UNFINISHED, write_atomically
 from defectlib.training import make_steps
 from defectlib.weights import save_weights
 
-LOSSES = "losses.json"
 EARLIER_CLICKS = (0.5, 0.25, 0.15, 0.1)
 """How often there are 0, 1, 2 and 3 clicks before the one that is learnt from."""
 WIDER = (1.1, 1.8)
@@ -41,6 +38,9 @@ MOST_GRADIENT = 2.0
 """Greatest norm of the gradient of a step."""
 _LOSS_POINTS = 300
 _JOINED = 2
+
+Scenes = Sequence[Sequence[Sample]]
+"""Samples with defects, by domain."""
 
 
 def run(settings: ClickerTraining, inputs: Mapping[str, Path], out: Path) -> None:
@@ -60,19 +60,12 @@ def run(settings: ClickerTraining, inputs: Mapping[str, Path], out: Path) -> Non
         "images": sum(len(domain) for domain in scenes),
     }
     save_weights(out / WEIGHTS, network.state_dict(), settings.lr)
-    write_atomically(out / LOSSES, json.dumps(losses))
+    write_atomically(out / "losses.json", json.dumps(losses))
     write_atomically(out / CARD, json.dumps(card, indent=1))
 
 
-def fit(
-    settings: ClickerTraining, scenes: Sequence[Sequence[Sample]], unfinished: Path
-) -> tuple[ClickNetwork, list[list[float]]]:
+def fit(settings: ClickerTraining, scenes: Scenes, unfinished: Path) -> tuple[ClickNetwork, list[list[float]]]:
     """Train, going on from the checkpoint under ``unfinished`` if there is one; on the CPU to the same weights.
-
-    Args:
-        settings: What to train.
-        scenes: Samples with defects, by domain.
-        unfinished: Where checkpoints are kept.
 
     Returns:
         The network in evaluation mode on the CPU, and its loss curve as [step, loss] pairs.
@@ -80,8 +73,7 @@ def fit(
     Raises:
         UserError: The training diverged.
     """
-    device = configure(settings.device)
-    network = initial(settings).to(device)
+    network = initial(settings).to(configure(settings.device))
     optimizer = optimizer_of(settings, network)
 
     def make(k: int) -> float:
@@ -110,11 +102,7 @@ def learning_rate(settings: ClickerTraining, k: int) -> float:
 
 
 def step(
-    settings: ClickerTraining,
-    scenes: Sequence[Sequence[Sample]],
-    network: ClickNetwork,
-    optimizer: torch.optim.Optimizer,
-    k: int,
+    settings: ClickerTraining, scenes: Scenes, network: ClickNetwork, optimizer: torch.optim.Optimizer, k: int
 ) -> float:
     """Make step ``k``, counted from 0, which decides all that is drawn in it; its loss."""
     draw = runtime.numpy_generator(settings.seed, "batch", k)
@@ -129,9 +117,7 @@ def step(
     return loss.item()
 
 
-def batch(
-    settings: ClickerTraining, scenes: Sequence[Sequence[Sample]], k: int, draw: np.random.Generator
-) -> list[View]:
+def batch(settings: ClickerTraining, scenes: Scenes, k: int, draw: np.random.Generator) -> list[View]:
     """The views of step ``k``, with no click yet; domains take turns."""
     chosen = [scenes[place % len(scenes)] for place in range(k * settings.batch, (k + 1) * settings.batch)]
     return [draw_view(domain[draw.integers(len(domain))], settings, draw) for domain in chosen]
@@ -141,20 +127,18 @@ def click_around(
     settings: ClickerTraining, network: ClickNetwork, views: Sequence[View], draw: np.random.Generator
 ) -> None:
     """Put clicks into ``views``: one, and before it as many as chance will have, with the masks they lead to."""
-    _click(views, [view.previous for view in views], draw)
+
+    def click_on(masks: Sequence[np.ndarray]) -> None:
+        for view, mask in zip(views, masks, strict=True):
+            if (click := random_click(mask, view.truth, draw)) is not None:
+                view.previous = mask
+                view.click((click.row, click.column), click.positive)
+
+    click_on([view.previous for view in views])
     for _ in range(int(draw.choice(len(EARLIER_CLICKS), p=EARLIER_CLICKS))):
         with torch.no_grad():
-            coarse, _ = _coarse(settings, network, views)
-        masks = list((coarse[:, 0] > 0).cpu().numpy())
-        _click(views, masks, draw)
-
-
-def _click(views: Sequence[View], masks: Sequence[np.ndarray], draw: np.random.Generator) -> None:
-    for view, mask in zip(views, masks, strict=True):
-        click = random_click(mask, view.truth, draw)
-        if click is not None:
-            view.previous = mask
-            view.click((click.row, click.column), click.positive)
+            coarse, _, _ = _coarse(settings, network, views)
+        click_on(list((coarse[:, 0] > 0).cpu().numpy()))
 
 
 def objective(
@@ -162,47 +146,41 @@ def objective(
 ) -> torch.Tensor:
     """The loss of both masks, and of the boundary where the training is sensitive to edges; a scalar."""
     device = next(network.parameters()).device
-    logits, (coarse, features) = _coarse(settings, network, views)
-    truth = _stacked([view.truth for view in views], device)
-    loss = mask_loss(logits, truth, settings.edge_sensitive)
+
+    def stacked(masks: Sequence[np.ndarray]) -> torch.Tensor:
+        return torch.from_numpy(np.stack(masks)).to(device)[:, None].float()
+
+    logits, coarse, features = _coarse(settings, network, views)
+    loss = mask_loss(logits, stacked([view.truth for view in views]), settings.edge_sensitive)
     masks = (logits.detach()[:, 0] > 0).cpu().numpy()
     shares = [focus_of(view, mask, draw) for view, mask in zip(views, masks, strict=True)]
     parts = [view.focus(share) for view, share in zip(views, shares, strict=True)]
     x = torch.from_numpy(np.stack([part for part, _ in parts])).to(device)
     with autocast(device, settings.dtype):
         refined, boundary = network.refine(x, torch.tensor(shares, dtype=torch.float32), coarse, features)
-    truth = _stacked([truth for _, truth in parts], device)
+    truth = stacked([truth for _, truth in parts])
     loss = loss + mask_loss(refined, truth, settings.edge_sensitive)
     return loss + boundary_loss(boundary, truth) if settings.edge_sensitive else loss
 
 
 def _coarse(
     settings: ClickerTraining, network: ClickNetwork, views: Sequence[View]
-) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-    """Logits at the crops' side, float32 (N, 1, S, S), and what the network gave."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits at the crops' side, float32 (N, 1, S, S), and the logits and features that the network gave."""
     device = next(network.parameters()).device
     x = torch.from_numpy(np.stack([view.input() for view in views])).to(device)
     with autocast(device, settings.dtype):
         coarse, features = network(x)
-    sides = x.shape[-2:]
-    return functional.interpolate(coarse.float(), size=sides, mode="bilinear", align_corners=False), (coarse, features)
-
-
-def _stacked(masks: Sequence[np.ndarray], device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(np.stack(masks)).to(device)[:, None].float()
+    return resized(coarse.float(), x.shape[-2:]), coarse, features
 
 
 def focus_of(view: View, mask: np.ndarray, draw: np.random.Generator) -> tuple[float, float, float, float]:
     """Where the refiner shall look, as shares of the view: about what the latest click changes, or misses.
 
-    Args:
-        view: With clicks.
-        mask: bool (S, S), what the segmenter made of them.
-        draw: Decides how wide.
+    ``mask``, bool (S, S), is what the segmenter made of the clicks.
     """
     outer = Box(0.0, 0.0, view.side, view.side)
-    row, column = place(view.clicks[-1], view.box, view.side)
-    spot = tuple(int(min(max(edge, 0), view.side - 1)) for edge in (row, column))
+    spot = tuple(int(min(max(edge, 0), view.side - 1)) for edge in place(view.clicks[-1], view.box, view.side))
     for change in (mask ^ view.previous, view.truth ^ view.previous):
         if change[spot]:
             break

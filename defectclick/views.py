@@ -45,23 +45,27 @@ def domains(settings: ClickerTraining) -> list[Sequence[Sample]]:
         if product not in procedural.PRODUCTS:
             raise unknown("product", product, procedural.PRODUCTS)
     number = len(settings.products)
-    counts = [len(range(i, settings.scenes, number)) for i in range(number)]
-    painted = [Scenes(product, n, settings.sizes) for product, n in zip(settings.products, counts, strict=True)]
-    return [domain for domain in painted if len(domain)] + [_with_defects(data) for data in settings.data]
+    painted = [
+        Scenes(product, len(range(i, settings.scenes, number)), settings.sizes)
+        for i, product in enumerate(settings.products)
+    ]
+    read: list[Sequence[Sample]] = []
+    for data in settings.data:
+        samples = loading.load_train(data)
+        read.append([sample for sample in samples if sample.mask.any()])
+        if not read[-1]:
+            raise UserError(f"{samples[0].product}: no training image shows a defect; add some")
+    return [domain for domain in painted if len(domain)] + read
 
 
 class Scenes(Sequence[Sample]):
     """The first ``count`` scenes of a product on which nothing is evaluated, each painted when it is first asked for.
 
-    Args:
-        product: A name in :data:`~defectlib.data.procedural.PRODUCTS`.
-        count: Of scenes.
-        sizes: At which they are painted, pixels a side; all defect types in turn at one, then all at the next.
+    All defect types in turn are painted at one of ``sizes``, pixels a side, then all at the next.
     """
 
     def __init__(self, product: str, count: int, sizes: Sequence[int]) -> None:
-        self.product = product
-        self.sizes = sizes
+        self.product, self.sizes = product, sizes
         self._kept: list[Sample | None] = [None] * count
 
     def __len__(self) -> int:
@@ -75,37 +79,20 @@ class Scenes(Sequence[Sample]):
         return self._kept[index]
 
 
-def _with_defects(data: object) -> list[Sample]:
-    samples = loading.load_train(data)
-    if found := [sample for sample in samples if sample.mask.any()]:
-        return found
-    raise UserError(f"{samples[0].product}: no training image shows a defect; add some")
-
-
 # Views --------------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class View:
-    """A part of an image, the defect that is to be found there, and the clicks so far.
+    """A part of an image, the defect that is to be found there, and the clicks so far."""
 
-    Attributes:
-        image: uint8 (H, W, 3).
-        target: bool (H, W).
-        box: The part.
-        look: What light does to it.
-        side: Of crops, in pixels.
-        clicks: In pixels of the image.
-        previous: bool (side, side), the mask before the latest click, over ``box``.
-    """
-
-    image: np.ndarray
-    target: np.ndarray
-    box: Box
-    look: Look
-    side: int
-    clicks: list[Click] = field(default_factory=list)
-    previous: np.ndarray = field(init=False)
+    image: np.ndarray  # uint8 (H, W, 3)
+    target: np.ndarray  # bool (H, W)
+    box: Box  # the part
+    look: Look  # what light does to it
+    side: int  # of crops, in pixels
+    clicks: list[Click] = field(default_factory=list)  # in pixels of the image
+    previous: np.ndarray = field(init=False)  # bool (side, side), the mask before the latest click, over ``box``
 
     def __post_init__(self) -> None:
         self.previous = np.zeros((self.side, self.side), bool)
@@ -193,19 +180,12 @@ def _turned(image: np.ndarray, target: np.ndarray, draw: np.random.Generator) ->
 
 @dataclass(frozen=True)
 class Look:
-    """What differs between one camera and light and another: a defect is one under any of them.
+    """What differs between one camera and light and another: a defect is one under any of them."""
 
-    Attributes:
-        order: Of the channels; the same one three times makes a grey image.
-        table: uint8 (3, 256), the new value of every old one, by channel.
-        grain: Standard deviation of noise, in grey levels.
-        seed: Of the noise.
-    """
-
-    order: tuple[int, int, int]
-    table: np.ndarray
-    grain: float
-    seed: int
+    order: tuple[int, int, int]  # of the channels; the same one three times makes a grey image
+    table: np.ndarray  # uint8 (3, 256), the new value of every old one, by channel
+    grain: float  # standard deviation of noise, in grey levels
+    seed: int  # of the noise
 
     @classmethod
     def drawn(cls, draw: np.random.Generator) -> Look:

@@ -59,13 +59,13 @@ def click_command(
 
     Example: defectlib click photos my_dataset --classes scratch,stain
     """
+    from defectclick.clicks import known_method
     from defectclick.labelling import check
-    from defectclick.methods import known
     from defectclick.serving import serve
 
     names = [name.strip() for name in classes.split(",")] if classes else []
     found = check(images, out, names)  # what is wrong is said here and not on a page
-    known(method)
+    known_method(method)
     runtime.say(f"{found}; the page takes some seconds to open")
     arguments = f"{str(images.absolute())!r}, {str(out.absolute())!r}, {names!r}, method={method!r}, whole_window=True"
     serve(f"from defectclick.tool import Tool\n\nTool({arguments})", open_browser=browser)
@@ -81,10 +81,10 @@ def replay_clicks_command(
 
     Example: defectlib replay-clicks my_dataset my_dataset_anew
     """
-    from defectclick.methods import method as named
-    from defectclick.replay import replay_to
+    from defectclick.clicks import load_method
+    from defectclick.records import replay_to
 
-    same, count = replay_to(labelled, out, named(method))
+    same, count = replay_to(labelled, out, load_method(method))
     print(f"{out}: {same} of {count} masks as they were saved")
 
 

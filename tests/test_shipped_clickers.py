@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from defectclick import focal, training
-from defectclick.simulate import next_click
+from defectclick.clicks import next_click
 from defectclick.views import domains
 from defectlib.data import procedural
 from defectlib.profiles import load_profile

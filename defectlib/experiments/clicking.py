@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 
 from defectclick import sam_weights
-from defectclick.evaluation import OBJECTS, REPLAYS
-from defectclick.measures import TARGETS, clicks_to, fails, rule
+from defectclick.evaluation import OBJECTS, REPLAYS, TARGETS, clicks_to, fails, rule
 from defectlib import metrics
 from defectlib.data import procedural
 from defectlib.data.sample import Sample
@@ -114,7 +113,7 @@ class Clicks(Study):
     # Defects --------------------------------------------------------------------------------------------------------
 
     def objects(self, stage: Clicking) -> pd.DataFrame:
-        """A row for each defect: the fields of :class:`defectclick.evaluation.Outcome`, and numbers made of them.
+        """A row for each defect: the fields of :func:`defectclick.evaluation.outcome`, and numbers made of them.
 
         ``share`` of the image in %; ``NoC@…``; ``failed``, at 85 %; ``IoU …`` and ``F …`` after :data:`AT` clicks.
         """

@@ -82,8 +82,8 @@ def label(photographs: Path, out: Path, truth: Mapping[str, Sample], clicker: Cl
 
 def mark(session: Session, truth: np.ndarray) -> None:
     """Click on all that ``truth``, uint8 (H, W), shows, defect after defect, each time where most is wrong."""
-    from defectclick.measures import iou
-    from defectclick.simulate import next_click
+    from defectclick.clicks import next_click
+    from defectclick.evaluation import iou
 
     for class_id in (int(k) for k in np.unique(truth) if k):
         pieces, count = ndimage.label(truth == class_id, structure=np.ones((3, 3)))

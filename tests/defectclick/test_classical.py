@@ -8,7 +8,7 @@ from skimage.draw import disk
 
 from defectclick.classical import FloodFill, GrabCut, RandomWalker
 from defectclick.clicks import Click
-from defectclick.measures import iou
+from defectclick.evaluation import iou
 
 SIDE = 64
 METHODS = [FloodFill(), GrabCut(), RandomWalker()]

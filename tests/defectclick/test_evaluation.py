@@ -11,7 +11,7 @@ import pytest
 from defectclick import evaluation, sam_weights
 from defectclick.classical import FloodFill
 from defectclick.clicks import Click
-from defectclick.measures import boundary_f, iou, outline_vertices, tolerance
+from defectclick.evaluation import boundary_f, iou, outline_vertices, tolerance
 from defectlib.data.loading import load_eval
 from defectlib.errors import UserError
 from defectlib.settings import Clicking, EmbeddedData
@@ -108,7 +108,7 @@ def test_types_take_turns_and_images_without_a_defect_are_left_out():
 
 def test_no_more_replays_than_two_of_a_type():
     samples = load_eval(DATA.model_copy(update={"eval_count": 30}))
-    shown = evaluation._shown(samples)
+    shown = evaluation.first_of_each(samples)
     for name in samples[0].classes:
         have = [name in types for types in shown]
         assert sum(have) == evaluation.SHOWN

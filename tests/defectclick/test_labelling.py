@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +16,7 @@ from PIL import Image
 from defectclick import labelling as module
 from defectclick.classical import FloodFill
 from defectclick.labelling import Labelling, check
-from defectclick.records import read_record
-from defectclick.replay import replay, replay_to
+from defectclick.records import read_record, replay, replay_to
 from defectlib.data.folder import read_classes, read_dataset
 from defectlib.data.verify import verify
 from defectlib.errors import UserError, UserErrors
@@ -486,21 +483,6 @@ def test_a_record_that_is_none_is_told_in_one_line(begun, change):
     assert str(caught.value).startswith(f"{path}: ")
     assert "remove it to label the image anew" in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_a_record_of_an_earlier_version_opens(begun):
-    """It held arrays of the image's size, and no boxes."""
-    work = label(begun, "b")
-    path = begun.out / "clicks" / "b.json"
-    record = json.loads(path.read_text())
-    arrays = [layer.read((slice(0, SIDE), slice(0, SIDE))) for layer in work.session.layers()]
-    record["arrays"] = [base64.b64encode(zlib.compress(array)).decode() for array in arrays]
-    path.write_text(json.dumps(record))
-    again = begun.open("b")
-    assert np.array_equal(again.session.index, work.session.index)
-    again.session.click(9, 9, positive=False)
-    work.session.click(9, 9, positive=False)
-    assert np.array_equal(again.session.index, work.session.index)
 
 
 def test_a_record_of_other_classes_or_of_another_image_does_not_fit(begun, images):

@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
-from defectclick.losses import EDGE_WEIGHT, NEAR, boundary, boundary_loss, mask_loss, normalised_focal_loss
+from defectclick.network import EDGE_WEIGHT, NEAR, boundary, boundary_loss, mask_loss, normalised_focal_loss
 
 
 def disk(side=24, radius=7):

@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from skimage.draw import disk, polygon
 
-from defectclick import measures
+from defectclick import evaluation as measures
 
 
 def square(side, top, left, length):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from defectclick.clicks import Click
-from defectclick.edits import Defect, Edit, stroke_mask
+from defectclick.layers import stroke_mask
 from defectclick.records import Record
-from defectclick.session import Session
+from defectclick.session import Defect, Edit, Session
 from defectlib.errors import UserError
 
 SIDE = 24
@@ -132,7 +132,7 @@ def test_a_negative_click_on_nothing_is_refused_and_changes_nothing(session):
 
 @pytest.mark.parametrize("place", [(-1, 0), (0, SIDE), (SIDE, 3)])
 def test_a_click_outside_the_image_is_an_error(session, place):
-    with pytest.raises(ValueError, match="outside the image"):
+    with pytest.raises(ValueError, match="no pixel of the image"):
         session.click(*place)
     assert not session.can_undo
 
@@ -294,7 +294,7 @@ def test_memory_goes_by_the_size_of_defects_and_not_of_the_image():
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 6 * session.index.nbytes
-    assert len(Record.of(session, "a.png", ("a", "b", "c"), 1).to_json()) < 50_000
+    assert len(Record.of(session, "a.png", ("a", "b", "c"), 1, "").to_json()) < 50_000
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from defectclick.clicks import Click
-from defectclick.simulate import depth, next_click, random_click
+from defectclick.clicks import Click, depth, next_click, random_click
 
 MASKS = arrays(bool, (9, 12))
 

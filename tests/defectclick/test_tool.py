@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from defectclick import methods, serving
+from defectclick import clicks, serving
 from defectclick.classical import FloodFill
 from defectclick.tool import COLOURS, Tool
 from defectlib.data.folder import read_dataset
@@ -166,7 +166,7 @@ def test_undo_with_nothing_to_undo_leaves_a_saved_image_saved(ears):
 
 def test_a_fault_of_ours_is_shown_and_printed(ears, capsys, monkeypatch):
     state = click(ears, 9, 999)
-    assert state["error"] == "ValueError: a click at (9, 999) lies outside the image, (32, 32)"
+    assert state["error"] == "ValueError: a click at (9, 999) is no pixel of the image, (32, 32)"
     assert "Traceback" in capsys.readouterr().err
 
     def broken(*_):
@@ -204,8 +204,8 @@ def test_a_full_disk_is_told_and_the_drawing_is_not_lost(ears, tool, monkeypatch
 
 def test_an_unknown_method_offers_the_nearest():
     with pytest.raises(UserError, match="unknown method 'Grabcut': did you mean 'GrabCut'"):
-        methods.known("Grabcut")
-    assert [methods.method(name).name for name in methods.NAMES[1:]] == list(methods.NAMES[1:])
+        clicks.known_method("Grabcut")
+    assert [clicks.load_method(name).name for name in clicks.METHODS[1:]] == list(clicks.METHODS[1:])
 
 
 def test_a_screen_is_needed_to_open_a_browser(monkeypatch):

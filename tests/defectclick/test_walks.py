@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.segmentation import random_walker
 
-from defectclick.walks import BETA, first_met
+from defectclick.crops import BETA, first_met
 
 
 def marked(shape, *spots):
