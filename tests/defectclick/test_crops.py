@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from skimage.segmentation import random_walker
 
 from defectclick.clicks import Click
 from defectclick.crops import (
     ALIKE,
+    BETA,
     CHANNELS,
     EASY,
     STEEP,
@@ -16,13 +18,13 @@ from defectclick.crops import (
     cut,
     cut_mask,
     disks,
+    first_met,
     likeness,
     prepare,
     put_back,
     reach,
     square,
     walk,
-    whole,
 )
 
 OUTER = Box(0, 0, 60, 100)
@@ -76,15 +78,6 @@ def test_there_and_back(top, left, length, side):
     assert abs(place[1].stop - (left + length)) <= 0.5
 
 
-def test_a_box_within_one_pixel_is_that_pixel():
-    found, (rows, columns) = put_back(np.ones((4, 4), np.float32), Box(3.6, 7.6, 3.9, 7.9), (10, 10))
-    assert (found.shape, rows, columns) == ((1, 1), slice(4, 5), slice(8, 9))
-
-
-def test_whole_image_of_two_sides():
-    assert whole(np.zeros((4, 7, 3))) == Box(0, 0, 4, 7)
-
-
 def test_disks_lie_under_the_clicks():
     box = Box(10, 20, 42, 52)  # 32 px at 64: two pixels of the crop to one of the image
     for click, (row, column) in ((Click(20, 30), (21, 21)), (Click(30, 45, positive=False), (41, 51))):
@@ -113,12 +106,7 @@ def test_reach_follows_what_is_alike_and_goes_round_what_is_not():
     assert -np.log(found[62, 61]) < round_it < across
     assert -np.log(found[60, 32]) == pytest.approx(16 / 64 * STEEP, rel=0.15)
     assert found[20:, 24:40].max() < found[62, 61]
-
-
-def test_nothing_is_reached_from_no_click():
-    box = Box(0, 0, 32, 32)
-    assert not reach(np.ones((32, 32), np.float32), [], box).any()
-    assert not reach(np.ones((32, 32), np.float32), [Click(40, 3)], box).any()
+    assert not reach(alike, [Click(80, 3)], Box(0, 0, 64, 64)).any()  # beyond the crop
 
 
 def test_a_walk_stays_within_what_it_began_in_and_beyond_a_negative_click_there_is_none():
@@ -131,12 +119,7 @@ def test_a_walk_stays_within_what_it_began_in_and_beyond_a_negative_click_there_
     divided = walk(image, [Click(30, 12), Click(30, 52, positive=False)], box) ** 4
     assert divided[30, 16] > 0.5 > divided[30, 48]
     assert divided[30, 52] < 0.01
-
-
-def test_there_is_no_walk_without_a_positive_click_in_the_box():
-    image = np.full((32, 32, 3), 90, np.uint8)
-    outside = [Click(40, 3), Click(5, 5, positive=False)]
-    assert not walk(image, outside, Box(0, 0, 32, 32)).any()
+    assert not walk(image, [Click(80, 3), Click(5, 5, positive=False)], box).any()
 
 
 def test_prepare_stacks_colours_mask_and_clicks_of_both_kinds():
@@ -154,3 +137,38 @@ def test_prepare_stacks_colours_mask_and_clicks_of_both_kinds():
     other = prepare(image, np.eye(4, dtype=bool), [Click(0, 0, positive=False)], box)
     assert np.array_equal(other[7:10], x[4:7])
     assert not other[[4, 5, 6, 10]].any()
+
+
+# Random walks, against scikit-image's, which solves the same equations by other means ---------------------------------
+
+
+def marked(shape, *spots):
+    marks = np.zeros(shape, np.int8)
+    for row, column, mark in spots:
+        marks[row, column] = mark
+    return marks
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (5, 9), (9, 4), (6, 1), (1, 6), (2, 2)])
+def test_walks_are_those_of_scikit_image(shape):
+    draw = np.random.Generator(np.random.PCG64(3))
+    image, marks = draw.random((*shape, 3)), marked(shape, (0, 0, 2), (-1, -1, 1))
+    theirs = random_walker(image, marks, beta=BETA, mode="bf", channel_axis=-1, return_full_prob=True)[0]
+    assert np.abs(first_met(image, marks) - theirs).max() < 1e-5
+
+
+def test_on_a_plain_line_the_probability_falls_as_the_ruin_of_a_gambler():
+    found = first_met(np.full((1, 11, 3), 0.4), marked((1, 11), (0, 0, 1), (0, 10, 2)))
+    assert np.allclose(found, np.linspace(1, 0, 11)[None])
+
+
+def test_marks_stay_as_they_are_and_pixels_that_no_walk_leaves_have_an_answer():
+    draw = np.random.Generator(np.random.PCG64(5))
+    image = draw.integers(0, 2, (16, 16, 3)).astype(float)  # nearly every step is over an edge
+    marks = draw.integers(0, 3, (16, 16)) * (draw.random((16, 16)) < 0.1)
+    marks[0, 0], marks[15, 15] = 1, 2
+    found = first_met(image, marks)
+    assert (found[marks == 1] == 1).all()
+    assert (found[marks == 2] == 0).all()
+    assert np.isfinite(found).all()
+    assert 0 <= found.min() <= found.max() <= 1

@@ -1,11 +1,23 @@
 """The network: shapes, what the refiner is given, and that elsewhere the coarse mask stands."""
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch.nn import functional
 
-from defectclick.network import CHANNELS, FEATURES, ClickNetwork, crop_and_resize
-from defectlib.profiles import load_profile
+from defectclick.network import (
+    CHANNELS,
+    EDGE_WEIGHT,
+    FEATURES,
+    NEAR,
+    ClickNetwork,
+    boundary,
+    boundary_loss,
+    crop_and_resize,
+    mask_loss,
+    normalised_focal_loss,
+)
 
 WHOLE = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
 
@@ -60,7 +72,53 @@ def test_crop_and_resize_is_cutting_and_scaling():
     torch.testing.assert_close(twice, scaled[..., 4:12, 4:12])
 
 
-def test_the_network_of_the_cpu_profile_is_small():
-    settings = load_profile("cpu").clicker_training()
-    count = sum(weight.numel() for weight in ClickNetwork(settings.widths, settings.depths).parameters())
-    assert 0.5e6 < count < 1e6
+# Losses, against closed forms and an independent morphology -----------------------------------------------------------
+
+
+def disk(side=24, radius=7):
+    rows, columns = np.mgrid[:side, :side] - (side - 1) / 2
+    return torch.from_numpy((rows**2 + columns**2 <= radius**2).astype(np.float32))[None, None]
+
+
+def test_where_all_pixels_are_as_hard_it_is_cross_entropy():
+    target = disk()
+    logits = (2 * target - 1) * -0.7  # everywhere as wrong
+    expected = functional.binary_cross_entropy_with_logits(logits, target)
+    assert float(normalised_focal_loss(logits, target, None)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_an_easy_image_weighs_as_much_as_its_hard_pixels():
+    target, logits = torch.zeros(1, 1, 10, 10), torch.full((1, 1, 10, 10), -6.0)
+    logits[..., :5, 0] = 3.0  # five wrong ones
+    wrong = functional.softplus(torch.tensor(3.0))
+    # Their weights make up nearly all the sum of weights, so the mean is nearly theirs alone.
+    assert float(normalised_focal_loss(logits, target, None)) == pytest.approx(float(wrong), rel=0.01)
+
+
+def test_the_boundary_is_what_dilation_adds_and_erosion_takes():
+    target = disk()
+    square = np.ones((2 * NEAR + 1,) * 2, bool)
+    mask = target[0, 0].numpy() > 0
+    expected = ndimage.binary_dilation(mask, square) & ~ndimage.binary_erosion(mask, square, border_value=1)
+    assert np.array_equal(boundary(target)[0, 0].numpy() > 0, expected)
+    assert boundary(torch.ones(1, 1, 8, 8)).sum() == 0  # the border of a crop is no boundary
+
+
+@pytest.mark.parametrize("sensitive", [True, False])
+def test_sensitive_to_edges_an_error_there_pulls_harder_than_one_inside(sensitive):
+    target = disk()
+    edge = ((boundary(target) > 0) & (target > 0)).flatten().nonzero()[0]
+    inner = ((boundary(target) == 0) & (target > 0)).flatten().nonzero()[0]
+    logits = (2 * target - 1) * 4
+    logits.view(-1)[torch.cat([edge, inner])] *= -1  # both wrong alike
+    logits.requires_grad_()
+    mask_loss(logits, target, sensitive).backward()
+    pull = logits.grad.flatten()
+    assert float(pull[edge] / pull[inner]) == pytest.approx(1 + EDGE_WEIGHT * sensitive, rel=1e-3)
+
+
+def test_boundary_loss_is_least_for_the_boundary():
+    target = disk()
+    truth = 2 * boundary(target) - 1
+    assert boundary_loss(20 * truth, target) < 1e-6
+    assert float(boundary_loss(torch.zeros_like(truth), target)) == pytest.approx(np.log(2))

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from defectclick import clicks, serving
 from defectclick.classical import FloodFill
-from defectclick.tool import COLOURS, Tool
+from defectclick.tool import Tool
 from defectlib.data.folder import read_dataset
 from defectlib.data.verify import verify
-from defectlib.errors import UserError
 from defectlib.plots.style import DEFECT_COLOURS
 from tests.defectclick.test_labelling import CLASSES, SIDE, images, painted  # noqa: F401 (a fixture)
 from tests.test_cli import run
@@ -62,16 +60,12 @@ def click(ears, row, column, class_id=1, positive=True):
     return ears.say("click", row=row, column=column, class_id=class_id, positive=positive)
 
 
-def test_the_colours_are_those_of_the_figures():
-    assert COLOURS == DEFECT_COLOURS
-
-
 def test_a_page_that_opens_is_told_all_and_given_the_image(ears):
     state = ears.say("show")
     assert {name: state[name] for name in ("key", "place", "count", "labelled", "status", "serial", "error")} == {
         "key": "b", "place": 0, "count": 3, "labelled": 0, "status": "new", "serial": 2, "error": "",
     }  # fmt: skip
-    assert state["classes"] == list(CLASSES)
+    assert (state["classes"], tuple(state["colours"])) == (list(CLASSES), DEFECT_COLOURS)
     assert state["with_image"]
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(ears.heard[0][1][1]))), painted(0))
     assert not ears.mask.any()
@@ -90,12 +84,6 @@ def test_a_click_is_answered_with_the_changed_part_of_the_mask_and_nothing_more(
     assert len(ears.heard[0][1]) == 1
     assert state["marks"] == [{"row": 9, "column": 9, "positive": True, "class_id": 1, "of": 0}]
     assert np.array_equal(ears.mask, tool.work.session.index)
-
-
-def test_the_class_comes_with_the_click(ears):
-    click(ears, 9, 9)
-    click(ears, 21, 10, class_id=2)
-    assert set(np.unique(ears.mask)) == {0, 1, 2}
 
 
 def test_undo_redo_clear_and_strokes(ears):
@@ -121,6 +109,10 @@ def test_save_and_next_writes_the_dataset_and_goes_on(ears, tool):
     assert ears.say("go", place=0)["status"] == "saved"
     assert ears.mask.any()
     assert ears.say("save", next=False)["status"] == "saved"
+    assert ears.say("undo")["status"] == "saved", "there is nothing to undo"
+    assert click(ears, 21, 10, class_id=2)["status"] == "unsaved"
+    assert set(np.unique(ears.mask)) == {0, 1, 2}
+    assert ears.say("undo")["status"] == "unsaved", "the draft says so too"
 
 
 def test_going_on_from_the_last_image_returns_to_what_was_left_out(ears):
@@ -151,17 +143,6 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(ears):
     ears.tool._handle_custom_msg({"do": "undo", "serial": ears.serial, "key": "another"}, [])
     assert ears.heard[-1][0]["error"] == "That was meant for the image before; it was not done"
     assert ears.mask.any()
-
-
-def test_undo_with_nothing_to_undo_leaves_a_saved_image_saved(ears):
-    click(ears, 9, 9)
-    ears.say("save", next=True)
-    ears.say("go", place=0)
-    assert ears.say("undo")["status"] == "saved"
-    assert ears.mask.any()
-    assert ears.say("show")["status"] == "saved"
-    assert click(ears, 21, 10)["status"] == "unsaved"
-    assert ears.say("undo")["status"] == "unsaved", "the draft says so too"
 
 
 def test_a_fault_of_ours_is_shown_and_printed(ears, capsys, monkeypatch):
@@ -200,21 +181,6 @@ def test_a_full_disk_is_told_and_the_drawing_is_not_lost(ears, tool, monkeypatch
     assert ears.say("save", next=False) | {"milliseconds": 0} == ears.heard[-1][0] | {"milliseconds": 0}
     assert ears.heard[-1][0]["status"] == "saved"
     assert verify(tool.labelling.out).faults == ()
-
-
-def test_an_unknown_method_offers_the_nearest():
-    with pytest.raises(UserError, match="unknown method 'Grabcut': did you mean 'GrabCut'"):
-        clicks.known_method("Grabcut")
-    assert [clicks.load_method(name).name for name in clicks.METHODS[1:]] == list(clicks.METHODS[1:])
-
-
-def test_a_screen_is_needed_to_open_a_browser(monkeypatch):
-    monkeypatch.setattr("sys.platform", "linux")
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-    assert not serving._has_screen()
-    monkeypatch.setenv("DISPLAY", ":0")
-    assert serving._has_screen()
 
 
 # The command line ----------------------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from defectclick.crops import Box, whole
+from defectclick.imagined import LEAST_SEEN, imagined, patched
 from defectclick.views import (
     LARGEST,
     ONE_LEVEL,
@@ -19,8 +21,7 @@ from defectlib import runtime
 from defectlib.data import folder, procedural
 from defectlib.data.loading import folder_data
 from defectlib.data.sample import Sample
-from defectlib.errors import UserError
-from defectlib.settings import ClickerTraining, EmbeddedData
+from defectlib.settings import ClickerTraining
 
 PLAIN = Look((0, 1, 2), np.tile(np.arange(256, dtype=np.uint8), (3, 1)), 0.0, 0)
 
@@ -29,8 +30,8 @@ def settings(**changes):
     return ClickerTraining(**{"products": ("softgel", "twill"), "sizes": (32, 64), "crop": 32, "steps": 2, **changes})
 
 
-def draws(count):
-    return (runtime.numpy_generator(0, "test", i) for i in range(count))
+def draws(count, name="test"):
+    return (runtime.numpy_generator(0, name, i) for i in range(count))
 
 
 # Scenes -------------------------------------------------------------------------------------------------------------
@@ -57,11 +58,6 @@ def test_other_data_are_a_domain_of_their_training_images_with_defects(tmp_path)
     (own,) = domains(settings(products=(), data=(data,)))
     assert 0 < len(own) < len(pairs)
     assert all(sample.mask.any() for sample in own)
-
-
-def test_an_unknown_product_is_one_line():
-    with pytest.raises(UserError, match="unknown product 'twil': did you mean 'twill'"):
-        domains(settings(products=("softgel", "twil")))
 
 
 # Targets and boxes --------------------------------------------------------------------------------------------------
@@ -154,6 +150,54 @@ def test_a_view_follows_from_its_draw():
     assert not np.array_equal(first.input(), other.input())
 
 
-def test_embedded_data_may_be_given_too():
-    (own,) = domains(settings(products=(), data=(EmbeddedData(product="washer", size=32, shots=1),)))
-    assert len(own) == len(procedural.PRODUCTS["washer"].types)
+# Imagined defects -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def image():
+    return procedural.sample("twill", "oracle", 0, size=64).image
+
+
+def test_a_defect_is_seen_and_the_image_far_from_it_is_as_it_was(image):
+    kept = image.copy()
+    for draw in draws(60, "imagined"):
+        found, target = imagined(image, draw)
+        assert (found.shape, found.dtype, target.dtype) == (image.shape, np.uint8, bool)
+        changed = np.abs(found.astype(int) - image)
+        assert changed[target].mean() >= LEAST_SEEN
+        assert not changed[ndimage.distance_transform_edt(~target) > 8].any()
+    assert np.array_equal(image, kept)
+
+
+def test_defects_are_large_and_small_thin_and_round(image):
+    shares, widths = [], []
+    for draw in draws(150, "imagined"):
+        _, target = imagined(image, draw)
+        shares.append(target.mean())
+        widths.append(ndimage.distance_transform_edt(target).max() / np.sqrt(target.sum()))
+    assert min(shares) < 0.005
+    assert max(shares) > 0.1
+    assert min(widths) < 0.2  # a line
+    assert max(widths) > 0.45  # a disk: 0.56
+
+
+def test_a_defect_follows_from_its_draw(image):
+    (one, first), (two, second), (_, third) = (
+        imagined(image, runtime.numpy_generator(seed, "imagined")) for seed in (0, 0, 1)
+    )
+    assert np.array_equal(one, two)
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, third)
+
+
+def test_patches_recolour_parts_and_leave_the_rest_and_the_image_given_alone():
+    image = np.full((40, 60, 3), 100, np.uint8)
+    image[10:20, 10:20] = 200
+    kept = image.copy()
+    found = [patched(image, draw) for draw in draws(60, "imagined")]
+    assert np.array_equal(image, kept)
+    untouched = [np.array_equal(one, image) for one in found]
+    assert 0.1 < np.mean(untouched) < 0.6
+    assert any((one[0] == 100).any() and (one != image).any() for one in found)
+    inside = [(one[12, 12].astype(int) != one[25, 12]).any() for one in found]
+    assert np.mean(inside) > 0.9  # a defect goes on through a patch
