@@ -190,12 +190,9 @@ def _notebook(code: str, outputs: list[NotebookNode]) -> NotebookNode:
 def _announce(app: Any, open_browser: bool) -> None:
     print(f"{app.connection_url}notebooks/{_NOTEBOOK}?token={app.identity_provider.token}", flush=True)
     runtime.say("Open this address in a browser; Ctrl+C here ends it, and nothing is lost.")
-    if open_browser and _has_screen():
+    # Without a screen, a browser in text mode would take the terminal.
+    has_screen = not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if open_browser and has_screen:
         # By a file that only this user can read, as every user can read the browser's command line. A thread that
         # is started by a daemon is one too: a browser that stays in the foreground is not waited for.
         threading.Thread(target=app.launch_browser, daemon=True).start()
-
-
-def _has_screen() -> bool:
-    """Whether a window can be opened: without a screen, a browser in text mode would take the terminal."""
-    return not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -53,20 +53,12 @@ class Defect:
     clicks: tuple[Click, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Standing:
-    """What of a session is no array of pixels."""
-
-    defects: tuple[Defect, ...] = ()
-    current: int | None = None  # number of the defect that the next click belongs to; None: of one that it begins
-
-
 @dataclass
 class _Step:
     """An edit that was made, with what takes it back: patches as they are not at present."""
 
     edit: Edit
-    other: _Standing
+    other: tuple[tuple[Defect, ...], int | None]  # defects and number of the current one
     patches: Patches
 
 
@@ -79,6 +71,8 @@ class Session:
         clicker: Turns the clicks of one defect into its mask.
 
     Attributes:
+        defects: All that were begun, in that order; some may have no pixel left.
+        current: Number of the defect that the next click belongs to; None where it begins one.
         index: uint8 (H, W), the mask: 0 is background, k is class k. Read it, do not write it.
         pixels: int (256,), how many pixels of the mask have each value.
         changed: Box of the mask that holds all that the latest edit, undone or not, has changed.
@@ -91,23 +85,14 @@ class Session:
         self.pixels = np.bincount([0], [self.index.size], minlength=256).astype(int)
         self.changed = EMPTY
         self.class_id = 1
-        self._standing = _Standing()
+        self.defects: tuple[Defect, ...] = ()
+        self.current: int | None = None
         # Of each defect and pixel the number of the edit that marked it last, 0 where it is not marked.
         self._layers: list[Layer] = []
         self._brushed = Layer(np.zeros((0, 0), bool))
         self._begun: tuple[Edit, ...] = ()  # edits before those that can be taken back
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
-
-    @property
-    def defects(self) -> tuple[Defect, ...]:
-        """All that were begun, in that order; some may have no pixel left."""
-        return self._standing.defects
-
-    @property
-    def current(self) -> int | None:
-        """Number of the defect that the next click belongs to; None where it begins one."""
-        return self._standing.current
 
     @property
     def edits(self) -> tuple[Edit, ...]:
@@ -129,13 +114,12 @@ class Session:
         if not 1 <= class_id <= self.defect_types:
             raise ValueError(f"class {class_id} is not one of 1..{self.defect_types}")
         numbers = [number for number, defect in enumerate(self.defects) if defect.class_id == class_id]
-        self.class_id = class_id
-        self._standing = _Standing(self.defects, numbers[-1] if numbers else None)
+        self.class_id, self.current = class_id, numbers[-1] if numbers else None
 
     def begin(self, class_id: int) -> None:
         """Let the next click or stroke begin a new defect of a class."""
         self.choose(class_id)
-        self._standing = _Standing(self.defects)
+        self.current = None
 
     # Editing ----------------------------------------------------------------------------------------------------------
 
@@ -191,12 +175,12 @@ class Session:
             row, column = edit.points[0]
             if row % 1 or column % 1 or not (0 <= row < self.index.shape[0] and 0 <= column < self.index.shape[1]):
                 raise ValueError(f"a click at ({row}, {column}) is no pixel of the image, {self.index.shape}")
-        before = self._standing
+        before = self.defects, self.current
         acts = {"click": self._click, "paint": self._paint, "erase": self._erase, "clear": self._clear}
         try:
             patches = acts[edit.kind](edit)
         except BaseException:
-            self._standing = before
+            self.defects, self.current = before
             raise
         self._done.append(_Step(edit, before, patches))
         self._undone.clear()
@@ -224,7 +208,7 @@ class Session:
         """
         if any(not 1 <= defect.class_id <= self.defect_types for defect in defects):
             raise ValueError("a defect has a class that there is not")
-        self._standing = _Standing(tuple(defects), len(defects) - 1 if defects else None)
+        self.defects, self.current = tuple(defects), len(defects) - 1 if defects else None
         self.class_id = defects[-1].class_id if defects else 1
         self._brushed, *self._layers = layers
         self._begun = tuple(edits)
@@ -279,7 +263,7 @@ class Session:
         for layer in (self._brushed, *self._layers):
             patches += _changed(layer, layer.box, np.zeros_like(layer.values))
         # Numbers go on, so that a record of edits names every defect by one number; what is gone has no clicks.
-        self._standing = _Standing(tuple(Defect(defect.class_id) for defect in self.defects))
+        self.defects, self.current = tuple(Defect(defect.class_id) for defect in self.defects), None
         return patches
 
     def _layer_of(self, edit: Edit) -> Layer:
@@ -291,8 +275,8 @@ class Session:
 
     def _stand(self, number: int, defect: Defect) -> None:
         """Make ``defect`` the one of this number, and the current one."""
-        self.class_id = defect.class_id
-        self._standing = _Standing((*self.defects[:number], defect, *self.defects[number + 1 :]), number)
+        self.defects = (*self.defects[:number], defect, *self.defects[number + 1 :])
+        self.class_id, self.current = defect.class_id, number
 
     def _number(self) -> int:
         """Of the edit being made, from 1."""
@@ -311,7 +295,7 @@ class Session:
         if not source:
             return False
         step = source.pop()
-        step.other, self._standing = self._standing, step.other
+        step.other, (self.defects, self.current) = (self.defects, self.current), step.other
         if self.current is not None:
             self.class_id = self.defects[self.current].class_id
         patches = []

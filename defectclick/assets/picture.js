@@ -186,13 +186,7 @@ class Picture {
       context.lineWidth = 2.4 / this.scale;
       context.strokeStyle = mark.colour;
       context.stroke();
-      context.beginPath();
-      context.moveTo(x - radius / 2, y);
-      context.lineTo(x + radius / 2, y);
-      if (mark.positive) {
-        context.moveTo(x, y - radius / 2);
-        context.lineTo(x, y + radius / 2);
-      }
+      cross(context, x, y, radius / 2, mark.positive);
       context.lineWidth = 2 / this.scale;
       context.strokeStyle = mark.positive ? "#111" : "#fff";
       context.stroke();
@@ -201,30 +195,21 @@ class Picture {
   }
 
   paintPointer(context) {
-    if (this.crosshair) this.paintCross(context, ...this.crosshair);
+    const twice = (...pens) => {
+      for (const [width, colour] of pens) {
+        context.lineWidth = width / this.scale;
+        context.strokeStyle = colour;
+        context.stroke();
+      }
+    };
+    if (this.crosshair) {
+      cross(context, this.crosshair[1] + 0.5, this.crosshair[0] + 0.5, 14 / this.scale, true);
+      twice([4, "#000"], [1.6, "#fff"]);
+    }
     if (!this.pointer || this.tool === "click") return;
-    const [row, column] = this.pointer;
-    for (const [width, colour] of [[3, "rgba(0, 0, 0, 0.7)"], [1.2, "#fff"]]) {
-      context.beginPath();
-      context.arc(column + 0.5, row + 0.5, this.radius + 0.5, 0, 7);
-      context.lineWidth = width / this.scale;
-      context.strokeStyle = colour;
-      context.stroke();
-    }
-  }
-
-  paintCross(context, row, column) {
-    const reach = 14 / this.scale;
-    for (const [width, colour] of [[4, "#000"], [1.6, "#fff"]]) {
-      context.beginPath();
-      context.moveTo(column + 0.5 - reach, row + 0.5);
-      context.lineTo(column + 0.5 + reach, row + 0.5);
-      context.moveTo(column + 0.5, row + 0.5 - reach);
-      context.lineTo(column + 0.5, row + 0.5 + reach);
-      context.lineWidth = width / this.scale;
-      context.strokeStyle = colour;
-      context.stroke();
-    }
+    context.beginPath();
+    context.arc(this.pointer[1] + 0.5, this.pointer[0] + 0.5, this.radius + 0.5, 0, 7);
+    twice([3, "rgba(0, 0, 0, 0.7)"], [1.2, "#fff"]);
   }
 
   // Gestures -------------------------------------------------------------------------------------------------------
@@ -236,8 +221,11 @@ class Picture {
     on("pointerdown", (event) => this.pressed(event));
     on("pointermove", (event) => this.dragged(event));
     on("pointerup", (event) => this.released(event));
-    on("pointercancel", (event) => this.dropped(event));
-    on("pointerleave", () => this.left_());
+    on("pointercancel", (event) => this.released(event, true));
+    on("pointerleave", () => {
+      this.pointer = null;
+      this.draw();
+    });
   }
 
   place(event) {
@@ -314,29 +302,17 @@ class Picture {
     this.pan((at.x - before.x) / 2, (at.y - before.y) / 2);
   }
 
-  released(event) {
+  released(event, cancelled = false) {
     const { gesture } = this;
     this.pointers.delete(event.pointerId);
-    if (this.pointers.size || !gesture) return;
+    if (!cancelled && (this.pointers.size || !gesture)) return;
     this.gesture = null;
-    if (gesture.kind === "click") {
+    if (!cancelled && gesture.kind === "click") {
       const [row, column] = [Math.round(gesture.at.row), Math.round(gesture.at.column)];
       if (this.inside(row, column)) this.acts.click(row, column, gesture.positive);
     }
-    if (gesture.kind === "stroke" && this.stroke) this.acts.stroke(this.stroke);
+    if (!cancelled && gesture.kind === "stroke" && this.stroke) this.acts.stroke(this.stroke);
     this.stroke = null;
-    this.draw();
-  }
-
-  dropped(event) {
-    this.pointers.delete(event.pointerId);
-    this.gesture = null;
-    this.stroke = null;
-    this.draw();
-  }
-
-  left_() {
-    this.pointer = null;
     this.draw();
   }
 
@@ -350,6 +326,15 @@ class Picture {
 }
 
 const plain = (event) => event.button === 0 && !event.shiftKey && !event.altKey && !event.ctrlKey;
+
+function cross(context, x, y, reach, upright) {
+  context.beginPath();
+  context.moveTo(x - reach, y);
+  context.lineTo(x + reach, y);
+  if (!upright) return;
+  context.moveTo(x, y - reach);
+  context.lineTo(x, y + reach);
+}
 
 function packed(colour) {
   const value = parseInt(colour.slice(1), 16);

@@ -140,16 +140,13 @@ class Tool {
     this.undo = this.button("Undo", "Ctrl+Z", () => this.act("undo"));
     this.redo = this.button("Redo", "", () => this.act("redo"), { title: "Redo (Ctrl+Shift+Z)" });
     this.wipe = this.button("Clear", "", () => this.act("clear"), { title: "Take all defects away; undo brings them back" });
-    this.opacity = this.slider("Mask", 0, 100, 45, 5, (value) => {
-      this.picture.opacity = value / 100;
+    const percent = (name) => (value) => {
+      this.picture[name] = value / 100;
       this.picture.draw();
       return `${value} %`;
-    });
-    this.contrast = this.slider("Contrast", 50, 400, 100, 10, (value) => {
-      this.picture.contrast = value / 100;
-      this.picture.draw();
-      return `${value} %`;
-    });
+    };
+    this.opacity = this.slider("Mask", 0, 100, 45, 5, percent("opacity"));
+    this.contrast = this.slider("Contrast", 50, 400, 100, 10, percent("contrast"));
     this.hide = this.button("Hide mask", "H", () => this.toggle(), { attributes: { "aria-pressed": "false" } });
     this.whole = this.button("Fit", "0", () => this.picture.fit(), { title: "Show the whole image (0)" });
     const rows = HELP.map(([keys, what]) => made("div", {}, made("dt", { textContent: keys }), made("dd", { textContent: what })));
@@ -408,17 +405,13 @@ class Tool {
     const onButton = event.target.matches("button:focus-visible, summary:focus-visible");
     if ((key === "Enter" || key === " ") && onButton) return;
     if (event.target.matches("input") && /^(Arrow|Page|Home|End)/.test(key)) return;
-    const act = command ? this.commands(key, event.shiftKey) : event.altKey ? null : this.keys(key, event);
+    const commands = {
+      z: () => this.act(event.shiftKey ? "redo" : "undo"), y: () => this.act("redo"), s: () => this.save(false),
+    };
+    const act = command ? commands[key] : event.altKey ? null : this.keys(key, event);
     if (!act) return;
     event.preventDefault();
     act();
-  }
-
-  commands(key, shift) {
-    if (key === "z") return () => this.act(shift ? "redo" : "undo");
-    if (key === "y") return () => this.act("redo");
-    if (key === "s") return () => this.save(false);
-    return null;
   }
 
   keys(key, event) {
