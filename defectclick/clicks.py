@@ -18,8 +18,7 @@ from defectlib.errors import unknown
 
 #: The network that comes with the package, and what it is compared with.
 METHODS = ("Defect-Click", "flood fill", "GrabCut", "random walker")
-DEEP = 0.5
-"""Share of the greatest depth from which on a pixel may be drawn in training."""
+DEEP = 0.5  # share of the greatest depth from which on a pixel may be drawn in training
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,12 @@ from skimage.graph import MCP_Geometric
 from defectclick.clicks import Click
 from defectclick.layers import bounds, union
 
-DISK = 3
-"""Radius of the disk that marks a click, in pixels of the crop."""
-ALIKE = 0.2
-"""Distance of colours at which they count as alike to e^-1/2; black and white are 3.5 apart."""
-CHANNELS = 11
-"""Of what the network is shown of a crop: see :func:`prepare`."""
+DISK = 3  # radius of the disk that marks a click, in pixels of the crop
+ALIKE = 0.2  # distance of colours at which they count as alike to e^-1/2; black and white are 3.5 apart
+CHANNELS = 11  # of what the network is shown of a crop: see :func:`prepare`
 EASY, STEEP = 0.5, 20
 """Distances of a way as long as the crop's side: over pixels like the clicked ones, and over others."""
-WALKED = 48
-"""Pixels a side, at most, of the picture over which walkers go."""
+WALKED = 48  # pixels a side, at most, of the picture over which walkers go
 BETA = 1000.0
 """How much harder it is for walkers to go over an edge: chosen for the method, see :mod:`defectclick.classical`."""
 _UNDER = 1.5

@@ -31,15 +31,11 @@ from defectlib.settings import Clicking
 from defectlib.store import UNFINISHED, write_atomically
 
 OBJECTS, REPLAYS = "objects.json", "replays"
-GOOD_ENOUGH = 0.95
-"""The IoU at which the annotator stops."""
-SHOWN = 2
-"""Defects of each type whose masks are kept, click by click: the first ones."""
-SLACK = (0.5, 1.0, 2.0)
-"""How exact people draw: boundary tolerances, in times the usual one."""
+GOOD_ENOUGH = 0.95  # the IoU at which the annotator stops
+SHOWN = 2  # defects of each type whose masks are kept, click by click: the first ones
+SLACK = (0.5, 1.0, 2.0)  # how exact people draw: boundary tolerances, in times the usual one
 MOST_CLICKS = 20
-TARGETS = (0.80, 0.85, 0.90)
-"""IoUs that the number of clicks is counted to."""
+TARGETS = (0.80, 0.85, 0.90)  # IoUs that the number of clicks is counted to
 TOLERANCE = 0.0075
 """How far boundaries may be apart, as a share of the image's diagonal: that of DAVIS; at least one pixel."""
 _EIGHT = np.ones((3, 3), bool)

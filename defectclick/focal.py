@@ -27,18 +27,13 @@ from defectlib.weights import load_weights, readable
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
-RATIO = 1.4
-"""How much longer than what it is about a crop's side is."""
+RATIO = 1.4  # how much longer than what it is about a crop's side is
 LARGEST = 4
 """Side of the first view, at most, in sides of a crop: scaled down further than that, small defects are lost."""
-SMALLEST = 1 / 3
-"""Side of any crop, at least, likewise."""
-CLOSER = 0.6
-"""A view is left for one of at most so much of its side."""
-LOOKS = 3
-"""Views of one click at most."""
-JOINED = 2
-"""Pieces of a change that are this many pixels of a crop apart are one."""
+SMALLEST = 1 / 3  # side of any crop, at least, likewise
+CLOSER = 0.6  # a view is left for one of at most so much of its side
+LOOKS = 3  # views of one click at most
+JOINED = 2  # pieces of a change that are this many pixels of a crop apart are one
 LEAST_THRESHOLD = 0.1
 _SLACK = 0.8
 

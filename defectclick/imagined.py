@@ -12,16 +12,12 @@ import numpy as np
 
 from defectclick.clicks import depth
 
-PATCHES = (0.35, 0.3, 0.2, 0.15)
-"""How often an image is given 0, 1, 2 and 3 patches of other material."""
+PATCHES = (0.35, 0.3, 0.2, 0.15)  # how often an image is given 0, 1, 2 and 3 patches of other material
 SIZE_OF_PATCH = (0.06, 0.6)  # half axes, in longer sides of the image
-LEAST_SEEN = 12
-"""Grey levels by which a defect changes the image at least, on average."""
+LEAST_SEEN = 12  # grey levels by which a defect changes the image at least, on average
 OPACITY = (0.5, 1.0)
-RELIEF, RIM = 0.4, 0.3
-"""Shares of the defects that are lit from a side, and that have a rim."""
-DEPTH = 60
-"""Standard deviation of what light and a rim change, in grey levels."""
+RELIEF, RIM = 0.4, 0.3  # shares of the defects that are lit from a side, and that have a rim
+DEPTH = 60  # standard deviation of what light and a rim change, in grey levels
 SIZE_OF_BLOT, SIZE_OF_ELLIPSE = (0.02, 0.35), (0.015, 0.3)  # half axes, in longer sides of the image
 LENGTH_OF_SCRATCH, WIDTH_OF_SCRATCH = (0.08, 0.9), (0.008, 0.05)  # likewise
 _LEAST_PIXELS = 3

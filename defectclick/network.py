@@ -22,16 +22,11 @@ from defectlib.settings import CLICKER_HEADS
 
 from transformers import SegformerConfig, SegformerModel  # isort: skip
 
-FEATURES = 32
-"""Channels in which the stages are brought together."""
-REFINED = 24
-"""Channels of the refiner."""
-GAMMA = 2.0
-"""How much less a pixel weighs in the loss that is nearly right."""
-NEAR = 2
-"""Distance from the boundary, in pixels of a crop, up to which a pixel belongs to it."""
-EDGE_WEIGHT = 1.0
-"""Further weight of a pixel at the boundary: with its own, twice that of any other."""
+FEATURES = 32  # channels in which the stages are brought together
+REFINED = 24  # channels of the refiner
+GAMMA = 2.0  # how much less a pixel weighs in the loss that is nearly right
+NEAR = 2  # distance from the boundary, in pixels of a crop, up to which a pixel belongs to it
+EDGE_WEIGHT = 1.0  # further weight of a pixel at the boundary: with its own, twice that of any other
 _GROUPS = 8
 _LEAST_MEAN = 1e-6
 

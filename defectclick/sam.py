@@ -20,11 +20,7 @@ from defectlib.errors import UserError
 
 
 class Sam:
-    """SAM as a :class:`~defectclick.clicks.Clicker`.
-
-    Args:
-        folder: Of :func:`defectclick.sam_weights.find`.
-        device: Where it runs.
+    """SAM as a :class:`~defectclick.clicks.Clicker`, from the folder of :func:`defectclick.sam_weights.find`.
 
     Raises:
         UserError: The folder does not hold SAM in the form that transformers writes.
@@ -32,7 +28,7 @@ class Sam:
 
     name = "SAM"
 
-    def __init__(self, folder: Path, device: torch.device | str = "cpu") -> None:
+    def __init__(self, folder: Path) -> None:
         from transformers import SamModel, SamProcessor
 
         try:
@@ -42,8 +38,7 @@ class Sam:
             said = " ".join(str(error).split())[:200]
             hint = "write it with save_pretrained"
             raise UserError(f"{folder}: cannot be read as Segment Anything ({said}); {hint}") from error
-        self._model = model.to(device).eval()
-        self._device = device
+        self._model = model.eval()
         # Most of the work is the image's, and a sequence of clicks asks of one image again and again.
         self._embedded = lru_cache(maxsize=2)(self._embed)
 
@@ -54,7 +49,7 @@ class Sam:
         logits = None
         for count in range(1, len(clicks) + 1):
             logits = self._logits(embedding, image, clicks[:count], logits)
-        return self._processor.image_processor.post_process_masks(logits[None].cpu(), *sizes)[0][0, 0].numpy()
+        return self._processor.image_processor.post_process_masks(logits[None], *sizes)[0][0, 0].numpy()
 
     def _logits(
         self, embedding: torch.Tensor, image: np.ndarray, clicks: Sequence[Click], before: torch.Tensor | None
@@ -65,8 +60,8 @@ class Sam:
         points = self._processor(images=image, input_points=[places], return_tensors="pt")["input_points"]
         found = self._model(
             image_embeddings=embedding,
-            input_points=points.float().to(self._device),
-            input_labels=torch.tensor([[[int(click.positive) for click in clicks]]], device=self._device),
+            input_points=points.float(),
+            input_labels=torch.tensor([[[int(click.positive) for click in clicks]]]),
             input_masks=before,
             multimask_output=len(clicks) == 1,
         )
@@ -76,5 +71,5 @@ class Sam:
     def _embed(self, pixels: bytes, shape: tuple[int, ...]) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
         image = np.frombuffer(pixels, np.uint8).reshape(shape).copy()  # torch wants to be able to write
         given = self._processor(images=image, return_tensors="pt")
-        embedding = self._model.get_image_embeddings(given["pixel_values"].to(self._device))
+        embedding = self._model.get_image_embeddings(given["pixel_values"])
         return embedding, (given["original_sizes"], given["reshaped_input_sizes"])

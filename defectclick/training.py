@@ -28,14 +28,11 @@ from defectlib.store import UNFINISHED, write_atomically
 from defectlib.training import make_steps
 from defectlib.weights import save_weights
 
-EARLIER_CLICKS = (0.5, 0.25, 0.15, 0.1)
-"""How often there are 0, 1, 2 and 3 clicks before the one that is learnt from."""
+EARLIER_CLICKS = (0.5, 0.25, 0.15, 0.1)  # how often there are 0, 1, 2 and 3 clicks before the one that is learnt from
 WIDER = (1.1, 1.8)
 """How much longer than what changes a focus crop's side is; at work it is :data:`~defectclick.focal.RATIO`."""
-WARM_UP = 0.05
-"""Share of the training in which the learning rate rises."""
-MOST_GRADIENT = 2.0
-"""Greatest norm of the gradient of a step."""
+WARM_UP = 0.05  # share of the training in which the learning rate rises
+MOST_GRADIENT = 2.0  # greatest norm of the gradient of a step
 _LOSS_POINTS = 300
 _JOINED = 2
 

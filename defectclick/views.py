@@ -17,16 +17,11 @@ from defectlib.data.sample import Sample
 from defectlib.errors import UserError, unknown
 from defectlib.settings import ClickerTraining
 
-WHOLE = 0.3
-"""Share of the views that are all of the image, or as much of it as a first view may be."""
-ONE_LEVEL = 0.7
-"""Least side of a view where there is one level only, in sides of the image."""
-PART = 0.7
-"""Least side of a view, in longer sides of the defect: a click may be on a part of a large one."""
-ONE_OF_SEVERAL = 0.5
-"""Share of the targets that are a single defect, where an image has several of a type."""
-IMAGINED = 0.5
-"""Share of the views whose defect no product has."""
+WHOLE = 0.3  # share of the views that are all of the image, or as much of it as a first view may be
+ONE_LEVEL = 0.7  # least side of a view where there is one level only, in sides of the image
+PART = 0.7  # least side of a view, in longer sides of the defect: a click may be on a part of a large one
+ONE_OF_SEVERAL = 0.5  # share of the targets that are a single defect, where an image has several of a type
+IMAGINED = 0.5  # share of the views whose defect no product has
 _LEAST_PIXELS = 3
 _TRIES = 8
 _SPREAD = 0.4
