@@ -113,44 +113,23 @@ def rewritten(path, change=lambda tensors: None, about='{"step": 2, "losses": []
 
 @pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "older"])
 @pytest.mark.parametrize(
-    ("said", "change"),
+    ("said", "name", "value"),
     [
-        ("'net.0.weight' is missing", lambda tensors: tensors.pop("net.0.weight")),
-        ("'net.1.running_mean' is missing", lambda tensors: tensors.pop("net.1.running_mean")),
-        (
-            "'net.9.weight' is of nothing that is trained",
-            lambda tensors: tensors.update({"net.9.weight": torch.ones(2)}),
-        ),
-        ("'colour' is of nothing that is trained", lambda tensors: tensors.update(colour=torch.ones(2))),
-        (
-            "'net.0.bias' is torch.float32 (5,) where torch.float32 (4,) is trained",
-            lambda tensors: tensors.update({"net.0.bias": torch.ones(5)}),
-        ),
-        (
-            "'net.0.bias' is torch.float32 () where torch.float32 (4,) is trained",
-            lambda tensors: tensors.update({"net.0.bias": torch.tensor(1.0)}),
-        ),
-        (
-            "'net.0.bias' is torch.int8 (4,) where torch.float32 (4,) is trained",
-            lambda tensors: tensors.update({"net.0.bias": torch.ones(4, dtype=torch.int8)}),
-        ),
-        (
-            "'net.1.num_batches_tracked' is torch.float32 () where torch.int64 () is trained",
-            lambda tensors: tensors.update({"net.1.num_batches_tracked": torch.tensor(2.0)}),
-        ),
-        ("'ema.2' is missing", lambda tensors: tensors.pop("ema.2")),
-        ("'ema.6' is of nothing that is trained", lambda tensors: tensors.update({"ema.6": torch.ones(4)})),
-        ("'ema.1' is torch.float16", lambda tensors: tensors.update({"ema.1": tensors["ema.1"].half()})),
-        ("'optimizer.0.exp_avg_sq' is missing", lambda tensors: tensors.pop("optimizer.0.exp_avg_sq")),
-        ("'optimizer.0.step' is missing", lambda tensors: tensors.pop("optimizer.0.step")),
-        ("'optimizer.1.exp_avg' is", lambda tensors: tensors.update({"optimizer.1.exp_avg": torch.ones(3)})),
-        ("'optimizer.1.step' is", lambda tensors: tensors.update({"optimizer.1.step": torch.ones(4)})),
-        ("'optimizer.99.step' is of nothing", lambda tensors: tensors.update({"optimizer.99.step": torch.tensor(1.0)})),
-        ("is missing", lambda tensors: tensors.clear()),
-        ("'net.0.bias' holds numbers that are not finite", lambda tensors: tensors["net.0.bias"].fill_(torch.nan)),
+        ("'net.0.weight' is missing", "net.0.weight", None),
+        ("'colour' is of nothing that is trained", "colour", torch.ones(2)),
+        ("'net.0.bias' is torch.float32 (5,) where torch.float32 (4,) is", "net.0.bias", torch.ones(5)),
+        ("'net.0.bias' is torch.int8 (4,) where", "net.0.bias", torch.ones(4, dtype=torch.int8)),
+        ("'net.0.bias' holds numbers that are not finite", "net.0.bias", torch.full((4,), torch.nan)),
+        ("'ema.2' is missing", "ema.2", None),
+        ("'ema.6' is of nothing that is trained", "ema.6", torch.ones(4)),
+        ("'optimizer.0.exp_avg_sq' is missing", "optimizer.0.exp_avg_sq", None),
+        ("'optimizer.1.exp_avg' is", "optimizer.1.exp_avg", torch.ones(3)),
     ],
 )
-def test_tensors_of_something_else_are_as_good_as_none(tmp_path, capsys, monkeypatch, said, change, sealed):
+def test_tensors_of_something_else_are_as_good_as_none(tmp_path, capsys, monkeypatch, said, name, value, sealed):
+    def change(tensors):
+        tensors.pop(name) if value is None else tensors.update({name: value})
+
     expect_none(tmp_path, capsys, monkeypatch, said, lambda path: rewritten(path, change, sealed=sealed))
 
 
@@ -158,20 +137,11 @@ def test_tensors_of_something_else_are_as_good_as_none(tmp_path, capsys, monkeyp
     ("said", "about"),
     [
         ("it says no progress", "[]"),
-        ("it says no progress", "7"),
-        ("it says no progress", "null"),
         ("Expecting value", "hello"),
-        ("maximum recursion depth", "[" * 100_000),
-        ("'step' of its progress is None", '{"losses": []}'),
         ("'losses' of its progress is None", '{"step": 2}'),
         ("'step' of its progress is 'two'", '{"step": "two", "losses": []}'),
-        ("'step' of its progress is 2.5", '{"step": 2.5, "losses": []}'),
-        ("'step' of its progress is True", '{"step": true, "losses": []}'),
         ("'step' of its progress is below 0", '{"step": -2, "losses": []}'),
-        ("'losses' of its progress is {}", '{"step": 2, "losses": {}}'),
-        ("'step' of its progress is [[[", '{"step": [[[[[[1]]]]]], "losses": []}'),
     ],
-    ids=lambda text: text[:30],
 )
 def test_progress_of_another_kind_is_as_good_as_none(tmp_path, capsys, monkeypatch, said, about):
     expect_none(tmp_path, capsys, monkeypatch, said, lambda path: rewritten(path, about=about))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import json
-import re
 import subprocess
 import sys
 import time
@@ -108,51 +107,12 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch, capsys):
         run(monkeypatch, capsys)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["bild"], "No such command 'bild'"),
-        (["build", "--settngs", "x"], "--settings"),
-        (["build"], "Missing option '--settings'"),
-        (["build", "--settings", "missing.json"], "'missing.json' does not exist"),
-    ],
-)
-def test_a_slip_in_the_command_line_exits_with_2(monkeypatch, capsys, arguments, message):
-    status, _, err = run(monkeypatch, capsys, *arguments)
-    assert status == 2
-    assert message in err
-    assert "Traceback" not in err
-
-
-def test_a_parameter_without_a_value_is_named(monkeypatch, capsys):
-    status, _, err = run(monkeypatch, capsys, "run-notebook", "a.ipynb", "b.ipynb", "-p", "profile")
-    assert (status, err) == (2, "-p profile: give a name and a value, such as -p profile cpu\n")
-
-
 @pytest.mark.parametrize("pair", [["steps", "[0, 1]"], ["steps=[0, 1]"]])
 def test_a_parameter_and_its_value_are_two_words_or_one(pair):
     joined = cli._with_joined_pairs(["run-notebook", "-p", *pair, "x.ipynb", "-p", "b", "c=d"])
     assert joined == ["run-notebook", "-p", "steps=[0, 1]", "x.ipynb", "-p", "b=c=d"]
     assert cli_book._split_pairs(["a=1", "b=c=d"]) == [("a", "1"), ("b", "c=d")]
     assert cli._with_joined_pairs(["build", "-p", "a", "1"]) == ["build", "-p", "a", "1"]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({"stage": "denoyser"}, r"no stage is called 'denoyser': known are denoiser"),
-        ({"stage": "denoiser", "settings": {"stps": 1}}, r"unknown setting of DenoiserTraining 'stps'.*did you mean"),
-        ("no JSON", r"settings.json: cannot be read as JSON .*; `defectlib plan --json` shows what it should hold"),
-        ([1], r"settings.json: must hold a table with 'stage' and 'settings'"),
-    ],
-)
-def test_build_says_what_is_wrong_with_its_settings(monkeypatch, capsys, tmp_path, content, message):
-    path = tmp_path / "settings.json"
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    status, _, err = run(monkeypatch, capsys, "build", "--settings", str(path))
-    assert status == 2
-    assert re.search(message, err)
-    assert err.count("\n") == 1
 
 
 def test_build_makes_the_artifact_and_then_finds_it(monkeypatch, capsys, tmp_path):

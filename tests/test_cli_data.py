@@ -93,47 +93,6 @@ def test_stats_refuses_a_dataset_with_faults(monkeypatch, capsys, home):
     assert "notes.txt: is not one of .png" in err
 
 
-@pytest.mark.parametrize("command", ["stats", "verify", "convert", "download"])
-def test_a_name_that_nobody_knows(monkeypatch, capsys, home, command):
-    extra = {"convert": ["--product", "x", "--out", str(home / "o")], "verify": ["--root", str(home)]}.get(command, [])
-    status, _, err = run(monkeypatch, capsys, "data", command, "mvtec", *extra)
-    assert status == 2
-    assert err.startswith("unknown dataset 'mvtec': did you mean 'mvtec_ad'?")
-    assert err.count("\n") == 1
-
-
-def test_verify_lists_ten_faults_of_a_folder_at_once(monkeypatch, capsys, tmp_path):
-    root = write_folder(tmp_path / "own")
-    (root / "masks" / "a.png").unlink()
-    (root / "images" / "b.png").write_bytes(b"\x89PNG\r\n")
-    (root / "images" / "c.jpg").write_bytes((root / "images" / "c.png").read_bytes())
-    (root / "masks" / "d.png").write_bytes((root / "images" / "d.png").read_bytes())
-    (root / "masks" / "zz.png").write_bytes((root / "masks" / "e.png").read_bytes())
-    (root / "images" / "notes.txt").write_text("x")
-    (root / "images" / "sub").mkdir()
-    (root / "classes.json").write_text('{"1": "scratch", "3": "stain"}')
-    (root / "captions.csv").write_text("name,text\n")
-    (root / "groups.json").write_text('{"nobody": "g"}')
-    status, _, err = run(monkeypatch, capsys, "data", "verify", str(root))
-    assert status == 2
-    assert err.splitlines()[0] == f"{root}: the dataset has faults (10):"
-    lines = err.splitlines()[1:]
-    assert len(lines) == 10
-    for wanted in (
-        "a.png: has no mask",
-        "b.png: damaged",
-        "key 'c' is there more than once",
-        "d.png: is a colour image",
-        "zz.png: has no image",
-        "notes.txt: is not one of",
-        "sub: is a folder",
-        "id '3' breaks the row",
-        "captions.csv: must have the header",
-        "'nobody' names no image",
-    ):
-        assert sum(wanted in line for line in lines) == 1, wanted
-
-
 def test_verify_of_a_published_dataset(monkeypatch, capsys, home):
     status, out, _ = run(monkeypatch, capsys, "data", "verify", "mvtec_ad")
     assert status == 0

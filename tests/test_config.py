@@ -220,34 +220,6 @@ def test_a_file_of_your_own_changes_single_values_of_its_base(tmp_path):
     assert own.models == base.models
 
 
-@pytest.mark.parametrize(
-    ("content", "fault"),
-    [
-        ("gallery: 3", "name the profile whose values it changes, such as 'base: cpu'"),
-        ("base: cup", "unknown profile 'cup': did you mean 'cpu'"),
-        ("base: cpu\ngallry: 3", "unknown setting of Profile 'gallry': did you mean 'gallery'"),
-        ("base: [cpu", "cannot be read as YAML"),
-        ("- base", "must be a table of settings"),
-        (None, "No such file"),
-    ],
-)
-def test_a_file_of_your_own_with_a_mistake(tmp_path, content, fault):
-    file = tmp_path / "own.yaml"
-    if content is not None:
-        file.write_text(content)
-    with pytest.raises(UserError) as caught:
-        load_profile(str(file))
-    assert fault in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_unknown_profiles_and_values_are_refused():
-    with pytest.raises(UserError, match="unknown profile 'cup': did you mean 'cpu'"):
-        load_profile("cup")
-    with pytest.raises(UserError, match="unknown setting of Profile 'gallry': did you mean 'gallery'"):
-        load_profile("cpu", gallry=3)
-
-
 def test_the_machine_is_resolved_before_it_enters_a_key(monkeypatch):
     assert load_profile("smoke").machine == {"device": "cpu", "dtype": "fp32"}
     profile = load_profile("cpu", device="cuda")

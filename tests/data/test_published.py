@@ -112,7 +112,7 @@ def test_converted_without_a_split_where_a_type_is_too_rare(home, tmp_path, caps
 # Made smaller --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_mask_made_smaller_keeps_every_type(seed):
     generator = np.random.default_rng(seed)
     mask = np.zeros(generator.integers(40, 400, 2), np.uint8)
@@ -208,14 +208,6 @@ def test_a_result_of_other_files_is_not_served(home, monkeypatch, capsys):
 def test_too_few_images_of_a_type(home):
     data = load_profile("cpu", shots=6).data("mvtec_ad/hazelnut")
     assert "class 'crack' has 7 images in 6 group(s), but the split needs 6 of different groups" in message(load, data)
-
-
-def test_names_that_nobody_knows():
-    profile = load_profile("cpu")
-    assert "unknown product of mvtec_ad 'hazelnt': did you mean 'hazelnut'?" in message(
-        profile.data, "mvtec_ad/hazelnt"
-    )
-    assert "unknown dataset 'mvtec': did you mean 'mvtec_ad'?" in message(profile.data, "mvtec/hazelnut")
 
 
 def test_the_command_line_trains_on_it(home, monkeypatch, capsys):
