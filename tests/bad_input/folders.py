@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from tests.bad_input.case import bad
-from tests.bad_input.things import chunk, mask, nested, own_folder, png, save, write_json
+from tests.bad_input.things import chunk, mask, own_folder, png, save, write_json
 
 VERIFY = "data verify"
 
@@ -82,17 +82,10 @@ def deep(path: Path) -> None:
 # Images -------------------------------------------------------------------------------------------------------------
 
 image("of no bytes", "damaged", lambda path: path.touch())
-image("of text", "damaged", lambda path: path.write_text("not an image"))
 image("cut in half", "damaged", lambda path: cut(path, 0.5))
-image("cut after its header", "damaged", lambda path: cut(path, 0.06))
-image("of zeros", "damaged", lambda path: path.write_bytes(bytes(4096)))
 image(
     "a bomb of 100,000 x 100,000", "more than 89,478,485 pixels", lambda path: path.write_bytes(png(100_000, 100_000))
 )
-image("a bomb of 12,000 x 12,000", "more than 89,478,485 pixels", lambda path: path.write_bytes(png(12_000, 12_000)))
-image("as wide as a PNG can say", "more than|damaged", lambda path: path.write_bytes(png(2**31 - 1, 2**31 - 1)))
-image("of no width", "damaged", lambda path: path.write_bytes(png(0, 16)))
-image("of unknown colour type", "damaged", lambda path: path.write_bytes(png(12, 16, colour=7)))
 image("of fewer rows than stated", "damaged", lambda path: path.write_bytes(png(12, 16)))
 image(
     "with text that unpacks to 20 MB",
@@ -101,28 +94,10 @@ image(
         png(12, 16)[:33] + chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(20_000_000), 1)) + png(12, 16)[33:]
     ),
 )
-image("with an alpha channel", "has an alpha channel", lambda path: save(path, "RGBA", "PNG"))
-image("gray with alpha", "has an alpha channel", lambda path: save(path, "LA", "PNG"))
-image("of one bit", "has one bit a pixel", lambda path: save(path, "1", "PNG"))
-image("of 16 bits", "more than 8 bits", lambda path: save(path, "I;16", "PNG"))
-image("of 3 x 16 bits", "more than 8 bits", lambda path: path.write_bytes(png(12, 16, 2, 16, bytes(16 * 73))))
-image("TIFF of floats", "more than 8 bits", deep)
-image("TIFF of several pages", "animated or has several pages", lambda path: animated(path, "TIFF"))
-image("CMYK JPEG", "CMYK", lambda path: save(path, "CMYK", "JPEG"))
-image("GIF", "damaged or not PNG", lambda path: save(path, "P", "GIF"))
-image("animated GIF", "damaged or not PNG", lambda path: animated(path, "GIF"))
-image("animated PNG", "animated", lambda path: animated(path, "PNG"))
-image("WebP", "damaged or not PNG", lambda path: save(path, "RGB", "WEBP"))
-image("PDF", "damaged or not PNG", lambda path: save(path, "RGB", "PDF"))
-image("SVG", "damaged or not PNG", lambda path: path.write_text('<svg xmlns="http://www.w3.org/2000/svg"/>'))
 image("PostScript, which would be run", "damaged", lambda path: path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n(%pipe%id)"))
-image("turned by its EXIF tag", "orientation 6", rotated)
 image("a folder", "is a folder or a special file", lambda path: path.mkdir())
 image("a pipe", "is a folder or a special file", os.mkfifo)
-image("a link to text", "damaged", lambda path: path.symlink_to("/etc/hostname"))
 image("a link to nothing", "is a link to nothing", lambda path: path.symlink_to("../../../absent.png"))
-image("a link to itself", "is a link to nothing", lambda path: path.symlink_to("a.png"))
-image("a device", "is a folder or a special file", lambda path: path.symlink_to("/dev/zero"))
 
 # Names --------------------------------------------------------------------------------------------------------------
 
@@ -138,20 +113,12 @@ def named(name: str, says: str, file: str | bytes, folder: str = "images") -> No
 
 
 named("with a line end", r"two\\nlines\.png.: .*unprintable", "two\nlines.png")
-named("with an escape sequence", r"\\x1b\[31mred\.png.: .*unprintable", "\x1b[31mred.png")
 named("that is no UTF-8", r"caf\\udce9\.png.: .*unprintable", b"caf\xe9.png")
-named("that turns the writing round", r"unprintable", "\u202egnp.exe.png")
 named("with a backslash", r"path separator", "up\\..\\evil.png")
 named("of a sync client's conflict copy", "conflict copy", "a (conflicted copy 2024-01-31).png")
-named("of 255 bytes without its mask", r"has no mask", "n" * 251 + ".png")
-named("with a leading dash without its mask", r"-rf\.png: has no mask", "-rf.png")
-named("with spaces without its mask", r"  \.png: has no mask", "  .png")
 named("of another kind", r"notes\.txt: is not one of", "notes.txt")
-named("without a suffix", r"image: is not one of", "image")
 named("twice, by another suffix", r"key 'b' is there more than once", "b.tiff")
-named("twice, by case of the suffix", r"key 'b' is there more than once", "b.PNG")
 named("mask alone", r"zz\.png: has no image", "zz.png", folder="masks")
-named("mask of another kind", r"a\.jpg: is not one of \.png", "a.jpg", folder="masks")
 
 
 def both(root: Path, key: str) -> None:
@@ -194,21 +161,6 @@ spoiled(
 masked("with a value beyond the classes", "value 3 has no class", lambda path: mask(path, 3))
 masked("of 0 and 255", "is black and white", lambda path: mask(path, 255))
 masked("of another size", "is 9 x 9 pixels but its image is 12 x 16", lambda path: save(path, "L", "PNG", (9, 9)))
-masked("turned round", "is 16 x 12 pixels but its image is 12 x 16", lambda path: save(path, "L", "PNG", (16, 12)))
-masked("swapped with its image", "is a colour image", lambda path: save(path, "RGB", "PNG"))
-masked("with a palette", "has a palette", lambda path: save(path, "P", "PNG"))
-masked("of 16 bits", "more than 8 bits", lambda path: save(path, "I;16", "PNG"))
-masked("of one bit", "has one bit", lambda path: save(path, "1", "PNG"))
-masked("of 4 bits", "fewer than 8 bits", lambda path: path.write_bytes(png(12, 16, 0, 4, bytes(16 * 7))))
-masked("with alpha", "has an alpha channel", lambda path: save(path, "LA", "PNG"))
-masked("JPEG", "damaged or not PNG", lambda path: save(path, "L", "JPEG"))
-masked("cut in half", "damaged", lambda path: cut(path, 0.5))
-masked("of no bytes", "damaged", lambda path: path.touch())
-masked(
-    "a bomb of 100,000 x 100,000", "more than 89,478,485 pixels", lambda path: path.write_bytes(png(100_000, 100_000))
-)
-masked("a folder", "is a folder", lambda path: path.mkdir())
-masked("a link to a device", "is a folder or a special file", lambda path: path.symlink_to("/dev/zero"))
 
 # classes.json -------------------------------------------------------------------------------------------------------
 
@@ -217,30 +169,14 @@ beside(
     "classes.json",
     "classes.json",
     {
-        "of no bytes": ("", JSON),
         "cut short": ('{"1": "scratch", ', JSON),
-        "no UTF-8": (b'{"1": "\xff"}', JSON),
-        "UTF-16": ('{"1": "scratch", "2": "stain"}'.encode("utf-16"), JSON),
-        "too deep": (nested(), "nested too deeply"),
-        "deep in an object": ('{"1": ' + nested(400) + "}", "must be a non-empty string"),
-        "a list": ('["scratch", "stain"]', "must be a JSON object"),
-        "a number": ("7", "must be a JSON object"),
-        "null": ("null", "must be a JSON object"),
-        "NaN": ('{"1": NaN}', "NaN is no number of JSON"),
-        "a number of 10,000 digits": ('{"1": ' + "9" * 10_000 + "}", JSON),
         "an id twice": ('{"1": "scratch", "1": "stain"}', "'1' is given twice"),
         "no class": ("{}", "names 0 classes"),
         "300 classes": ("{" + ", ".join(f'"{i}": "type {i}"' for i in range(1, 301)) + "}", "names 300 classes"),
-        "ids from 0": ('{"0": "scratch", "1": "stain"}', "id '0' breaks the row"),
         "a gap": ('{"1": "scratch", "3": "stain"}', "id '3' breaks the row"),
-        "an id in words": ('{"one": "scratch"}', "id 'one' breaks the row"),
-        "an id of 1 MB": ('{"' + "1" * 2**20 + '": "scratch"}', "breaks the row"),
         "a name twice": ('{"1": "stain", "2": "stain"}', "the name 'stain' is given twice"),
         "an empty name": ('{"1": "scratch", "2": " "}', "must be a non-empty string"),
-        "a number as name": ('{"1": "scratch", "2": 2}', "must be a non-empty string, found 2"),
-        "a table as name": ('{"1": "scratch", "2": {"name": "stain"}}', "must be a non-empty string"),
         "a name of two lines": ('{"1": "scratch", "2": "sta\\nin"}', "does not print"),
-        "half a character as name": ('{"1": "scratch", "2": "\\ud800"}', "does not print"),
         "a name of 1 MB": ('{"1": "scratch", "2": "' + "s" * 2**20 + '"}', "longer than"),
         "background as name": ('{"1": "background", "2": "stain"}', "'background' is what 0 means"),
     },
@@ -280,12 +216,9 @@ beside(
     "groups.json",
     {
         "no JSON": ("{", JSON),
-        "a list": ("[]", "must be a JSON object"),
         "a number as group": ('{"a": 7}', "must be a non-empty string"),
-        "an empty group": ('{"a": ""}', "must be a non-empty string"),
         "a key twice": ('{"a": "x", "a": "y"}', "'a' is given twice"),
         "an unknown key": ('{"nobody": "x"}', "'nobody' names no image"),
-        "a path as key": ('{"../../etc/passwd": "x"}', "names no image"),
         "a group of two lines": ('{"a": "x\\ny"}', "does not print"),
     },
 )
@@ -293,46 +226,25 @@ beside(
     "captions.csv",
     "captions.csv",
     {
-        "of no bytes": ("", "must have the header"),
-        "another header": ("name,text\na,b\n", "must have the header"),
         "three columns": ("key,caption\na,b,c\n", "two values in every row"),
-        "one column": ("key,caption\na\n", "two values in every row"),
         "a quote left open": ('key,caption\na,"open\n', "cannot be read as CSV"),
-        "text after a quote": ('key,caption\na,"b"c\n', "cannot be read as CSV"),
-        "a zero byte": (b"key,caption\na,b\0c\n", "cannot be read as CSV"),
-        "no UTF-8": (b"key,caption\na,caf\xe9\n", "cannot be read as CSV"),
-        "UTF-16": ("key,caption\na,b\n".encode("utf-16"), "cannot be read as CSV"),
-        "a field of 1 MB": (f"key,caption\na,{'x' * 2**20}\n", "cannot be read as CSV"),
         "a key twice": ("key,caption\na,b\na,c\n", "'a' has two captions"),
         "an unknown key": ("key,caption\nnobody,b\n", "'nobody' names no image"),
-        "a workbook": (b"PK\x03\x04" + bytes(200), "cannot be read as CSV|must have the header"),
     },
 )
-beside(
-    "provenance.json",
-    "provenance.json",
-    {"no JSON": ("{", JSON), "too deep": (nested(), "nested too deeply"), "no UTF-8": (b"\xff", JSON)},
-)
+beside("provenance.json", "provenance.json", {"no JSON": ("{", JSON), "no UTF-8": (b"\xff", JSON)})
 _SPLIT = '{{"train": {}, "eval": {}}}'
 beside(
     "split manifests",
     "splits/default.json",
     {
         "no JSON": ("{", JSON),
-        "a list": ("[]", "a split is a JSON object"),
-        "one side": ('{"train": ["a"]}', "a split is a JSON object"),
         "an unknown entry": ('{"train": ["a"], "eval": ["b"], "test": ["c"]}', "a split is a JSON object"),
         "an empty side": (_SPLIT.format("[]", '["b"]'), "'train' must be a list of at least one key"),
-        "a side of text": (_SPLIT.format('"abc"', '["b"]'), "'train' must be a list"),
-        "a number as key": (_SPLIT.format("[1]", '["b"]'), "'train' must be a list"),
         "an image twice": (_SPLIT.format('["a", "a"]', '["b"]'), "names 'a' 2 times"),
         "an image on both sides": (_SPLIT.format('["a"]', '["a", "b"]'), "'a' trains and evaluates"),
         "an unknown image": (_SPLIT.format('["a"]', '["nobody"]'), "names 'nobody', which is no image"),
-        "a path": (_SPLIT.format('["../../../etc/passwd"]', '["b"]'), "which is no image"),
-        "a side twice": ('{"train": ["a"], "train": ["b"], "eval": ["c"]}', "'train' is given twice"),
         "a seed in words": ('{"train": ["a"], "eval": ["b"], "seed": "one"}', "'seed' must be a whole number"),
-        "a seed that is no number": ('{"train": ["a"], "eval": ["b"], "seed": NaN}', "NaN is no number"),
-        "a rule that is a table": ('{"train": ["a"], "eval": ["b"], "rule": {"a": 1}}', "'rule' must be"),
     },
 )
 

@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 
 from tests.bad_input.case import bad
-from tests.bad_input.things import LAUGHS, committed, nested, notebook, own_folder
+from tests.bad_input.things import committed, notebook, own_folder
 
 # Files --------------------------------------------------------------------------------------------------------------
 
@@ -56,47 +56,16 @@ file("of no bytes", NOTHING, "", *READERS)
 file("cut short", NOTHING, lambda path: path.write_text(notebook(path).read_text()[:200]), *READERS)
 file("that is a folder", "cannot be read as a notebook", lambda path: path.mkdir(), *READERS)
 file("that is a pipe", "no plain file", os.mkfifo, *READERS)
-file("that is a device", "no plain file", lambda path: path.symlink_to("/dev/zero"))
-file("in no UTF-8", "cannot be read as a notebook", b'{"cells": "\xff"}')
-file("that is too deep", NOTHING, nested())
 file("that is a list", NOTHING, "[]")
-file("that is a number", NOTHING, "7")
-file("that is null", NOTHING, "null")
-file("that is empty", NOTHING, "{}")
 file("without cells", NOTHING, whole(lambda content: content.pop("cells")))
-file("whose cells are text", NOTHING, whole(lambda content: content.update(cells="all")))
-file("whose cells are numbers", NOTHING, whole(lambda content: content.update(cells=[1, 2])))
 file("of a cell without source", NOTHING, whole(lambda content: content["cells"][0].pop("source")))
-file("of a cell of no kind", NOTHING, whole(lambda content: content["cells"][0].update(cell_type="magic")))
-file("whose tags are a number", NOTHING, whole(lambda content: content["cells"][0]["metadata"].update(tags=7)))
-file("whose metadata are a list", NOTHING, whole(lambda content: content.update(metadata=[])))
 file("of format 99", NOTHING, whole(lambda content: content.update(nbformat=99)))
-file("of a format in words", NOTHING, whole(lambda content: content.update(nbformat="four")))
-file("of format -1", NOTHING, whole(lambda content: content.update(nbformat=-1)))
 file("of a name that no chapter has", "unknown notebook 'x'", notebook, "plan", "record")
 file("whose parameters are no Python", "of its parameters cell is not Python", lambda path: notebook(path, "profile ="))
-file("whose parameters hold a zero byte", "parameters cell is not Python", lambda path: notebook(path, "a = 1\0"))
-file(
-    "whose parameters are too deep", "parameters cell is not Python", lambda path: notebook(path, "a = " + nested(2000))
-)
-file(
-    "whose parameters are -9^10^6",
-    "parameters cell is not Python|unknown",
-    lambda path: notebook(path, f"a = {'9' * 10_000}"),
-)
 file("that never ran", "has not run; run it again", notebook, "publish")
 for _name, _record in {
     "text": "yesterday",
     "empty": {},
-    "without parameters": {"notebook": "x.ipynb", "commit": "0", "machine": "m", "finished": "f", "wall_seconds": 1},
-    "of a time in words": {
-        "notebook": "x.ipynb",
-        "parameters": {},
-        "commit": "0",
-        "machine": "m",
-        "finished": "f",
-        "wall_seconds": "long",
-    },
 }.items():
     file(
         f"whose record is {_name}",
@@ -137,65 +106,30 @@ def given(name: str, says: str, number: str, *words: str, entry: str = "plan", s
 
 
 given("-p without a value", "give a name and a value", "04", "-p", "profile")
-given("-p without a name", "give a name and a value", "04", "-p", "", "x")
 given("-p of an unknown parameter", "did you mean 'profile'", "04", "-p", "profil", "cpu")
-given("-p of a parameter of two lines", "unknown parameter", "04", "-p", "pro\nfile", "cpu")
 given("-p of an unknown profile", "unknown profile", "04", "-p", "profile", "huge")
-given("-p of an empty profile", "unknown profile", "04", "-p", "profile", "")
 given("-p of an unknown product", "did you mean 'softgel'", "04", "-p", "product", "soft gel")
-given("-p of a product of an unknown dataset", "unknown dataset", "04", "-p", "product", "../../etc/passwd")
 given("-p of an unknown product of a dataset", "did you mean 'screw'", "04", "-p", "product", "mvtec_ad/skrew")
-given("-p of a number for text", "unknown product '7'", "04", "-p", "product", "7")
 given("-p of text for a list", "must be list", "04", "-p", "switch_steps", "300")
 given("-p of YAML that is none", "this is not YAML", "04", "-p", "switch_steps", "[1")
-given("-p of a number of 10,000 digits", "this is not YAML", "11", "-p", "image", "9" * 10_000)
 given("-p of a negative image", "image", "11", "-p", "image", "-1")
-given("-p of image 10^30", "image", "11", "-p", "image", str(10**30))
 given("-p of half an image", "must be int", "11", "-p", "image", "1.5")
-given("-p of a true image", "must be int", "11", "-p", "image", "true")
-given("-p of an image that is NaN", "must be int", "11", "-p", "image", ".nan")
 given("-p of no pairs", "pairs|gallery", "10", "-p", "pairs", "0")
-given("-p of 10^30 pairs", "pairs|gallery|count", "10", "-p", "pairs", str(10**30))
 given("-p of a data folder that is not there", "no such folder", "07", "-p", "data", "/nowhere/at/all")
-given("-p of a data folder of nobody", "no such folder", "07", "-p", "data", "~nobody-at-all/x")
 given("-p of an unknown model", "did you mean 'UNet'", "07", "-p", "model", "unet2")
-given("-p of a size of 10^9", "size", "13", "-p", "size", "1000000000")
 given("-p of one round", "rounds", "13", "-p", "rounds", "1")
 given("-y that is no YAML", "this is not YAML", "04", "-y", "switch_steps: [1")
 given("-y that is a list", "give a YAML mapping", "04", "-y", "[1, 2]")
-given("-y that is text", "give a YAML mapping", "04", "-y", "cpu")
 given("-y of a Python object", "this is not YAML", "04", "-y", "profile: !!python/object/apply:os.system [id]")
-given("-y of a billion laughs", "stands for more than", "04", "-y", LAUGHS)
-given("-y of a thirteenth month", "this is not YAML", "04", "-y", "profile: 2024-13-45")
-given("-y that is too deep", "this is not YAML", "04", "-y", "switch_steps: " + nested(20_000))
 given("-y of a value twice", "'profile' is given twice", "04", "-y", "{profile: cpu, profile: gpu}")
-given("-y of a list as name", "this is not YAML", "04", "-y", "{[a]: 1}")
-given("-y of no switch step", "switch_steps", "04", "-y", "switch_steps: []")
-given("-y of a switch step in words", "switch", "04", "-y", "switch_steps: [half]")
 given("-y of a switch step beyond T", "switch", "04", "-y", "switch_steps: [1001]")
-given("-y of a negative switch step", "switch", "04", "-y", "switch_steps: [-1]")
-given("-y of a switch step that is NaN", "switch", "04", "-y", "switch_steps: [.nan]")
-given("-y of a switch step that is a list", "switch", "04", "-y", "switch_steps: [[0, 400]]")
-given("-y of no switch step of the release", "switch_steps", "09", "-y", "switch_steps: []")
-given("-y of a switch step in words of the release", "switch", "09", "-y", "switch_steps: [half]")
 given("-y of no product", "products", "05", "-y", "products: []")
-given("-y of an unknown product", "unknown product", "05", "-y", "products: [soft]")
-given("-y of a product that is a number", "unknown product", "05", "-y", "products: [7]")
-given("-y of a product that is a table", "unknown product|products", "05", "-y", "products: [{a: 1}]")
 given("-y of no model", "models|boosted", "05", "-y", "models: []")
 given("-y of an unknown model", "unknown model", "05", "-y", "models: [resnet]")
-given("-y of a model that is a number", "unknown model", "05", "-y", "models: [7]")
 given("-y of no ratio", "ratios", "05", "-y", "ratios: []")
 given("-y of a negative ratio", "ratios", "05", "-y", "ratios: [-20]")
-given("-y of a ratio of 10^30", "ratios|count|pairs", "05", "-y", f"ratios: [0, {10**30}]")
 given("-y of an unknown sampler", "sampler|network_calls", "10", "-y", "network_calls: {euler: [5]}")
-given("-y of no sampler", "network_calls", "10", "-y", "network_calls: {}")
 given("-y of one network call", "network_calls", "10", "-y", "network_calls: {ddpm: [1]}")
-given("-y of network calls in words", "network_calls", "10", "-y", "network_calls: {ddpm: many}")
-given("-y of no baseline", "models", "13", "-y", "models: []")
-given("-y of an unknown baseline", "unknown model", "13", "-y", "models: [resnet]")
-given("-y of no product of the baselines", "products", "14", "-y", "products: []")
-given("-y of an unknown baseline among the baselines", "unknown model", "14", "-y", "models: [resnet]")
 given("an unknown parameter", "did you mean 'profile'", "10", "-p", "profil", "cpu", entry="record")
 given("a study without numbers", "keeps no numbers of record", "01", entry="record")
 given("an output that is a file", "name another place|cannot", "10", "--out", "/dev/null", entry="record")
@@ -208,13 +142,9 @@ def runs(name: str, says: str, *words: str) -> None:
 
 runs("an unknown parameter", "did you mean 'profile'", "out.ipynb", "-p", "profil", "cpu")
 runs("an output that is no notebook", "must be a file whose name ends in .ipynb", "out.html")
-runs("an output that is a folder", "must be a file whose name ends in .ipynb", ".")
 runs("the notebook as its own output", "would overwrite the notebook itself", "x.ipynb")
-runs("an output of no name", "must be a file", "")
-runs("an output of a name too long", "too long", "n" * 300 + ".ipynb")
 runs("an output below a file", "directory|exists", "x.ipynb/out.ipynb")
 runs("an output where nothing can be", "name another place|cannot", "/proc/nowhere/out.ipynb")
-runs("no output", "Missing argument 'OUT'")
 
 
 def of_data(name: str, says: str, *words: str) -> None:
@@ -228,8 +158,6 @@ def of_data(name: str, says: str, *words: str) -> None:
 
 
 of_data("-p of no count", "count", "-p", "count", "0")
-of_data("-p of 10^30 pairs of one's own", "count", "-p", "count", str(10**30))
-of_data("-p of no shots", "shots", "-p", "shots", "0")
 of_data("-p of more shots than images", "class 'scratch' has", "-p", "shots", "5000")
 
 

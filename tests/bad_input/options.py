@@ -21,12 +21,8 @@ def typed(entry: str, says: str, *words: str, several: bool = False) -> None:
 
 for _words, _says in (
     (["bild"], "No such command 'bild'"),
-    (["--version-of"], "No such option"),
     (["data"], "Missing command"),
-    (["data", "lst"], "No such command 'lst'"),
-    (["two\nlines"], "No such command"),
     (["\x1b[31m"], "No such command"),
-    (["x" * 100_000], "No such command"),
 ):
     bad("command line", repr(" ".join(_words))[:40], _says, lambda place, words=_words: words)
 
@@ -39,58 +35,29 @@ for _entry, _missing in REQUIRED.items():
     typed(
         _entry, f"Missing (option|argument) '{_missing.replace('|', '.')}(\\.\\.\\.)?'; see `defectlib {_entry} --help`"
     )
-for _entry in (
-    *REQUIRED,
-    "train-generator",
-    "train-segmenter",
-    "train-oracle",
-    "refresh-notebooks",
-    "pdf",
-    "archive",
-    "data list",
-):
-    typed(_entry, "No such option: --nonsense", "--nonsense")
+typed("data list", "No such option: --nonsense", "--nonsense")
 
-# Training -----------------------------------------------------------------------------------------------------------
+# Training, sampling -------------------------------------------------------------------------------------------------
 
-for _net in ("", "small", "46", "-45", "4.5", "nan", "inf", HUGE, "²", "٤٥", "large\n", "../45"):
+for _net in ("small", "46", HUGE):
     typed("train-generator", "nearest is|a receptive field in pixels such as 45", "--profile", "smoke", f"--net={_net}")
 for _entry in ("train-generator", "train-oracle", "train-segmenter", "sample"):
     _rest = ["--out", "pairs"] if _entry == "sample" else []
     typed(_entry, "did you mean 'softgel'", "--product", "softgle", *_rest)
-    typed(_entry, "unknown product ''", "--product", "", *_rest)
     typed(_entry, "unknown dataset", "--product", "../../etc", *_rest)
-    typed(_entry, "unknown dataset", "--product", "/etc/passwd", *_rest)
     typed(_entry, "did you mean 'screw'", "--product", "mvtec_ad/skrew", *_rest)
-    typed(_entry, "unknown product", "--product", "soft\ngel", *_rest)
     typed(_entry, "did you mean 'smoke'", "--profile", "smok", *_rest)
 typed("train-oracle", "an oracle needs scenes", "--profile", "smoke", "--product", "mvtec_ad/screw")
-typed("train-oracle", "unknown product", "--product", "p" * 100_000)
-for _method in ("singan", "GAN", "", "Sin\nGAN"):
-    typed("train-rival", "unknown (method|rival)|did you mean|known are", "--profile", "smoke", "--method", _method)
-for _image in ("-1", "1.5", "one", "nan", HUGE):
-    typed("train-rival", "Invalid value for '--image'", "--method", "SinGAN", "--image", _image)
+typed("train-rival", "did you mean", "--profile", "smoke", "--method", "singan")
+typed("train-rival", "Invalid value for '--image'", "--method", "SinGAN", "--image=-1")
 typed("train-rival", "'image' is 5000", "--profile", "smoke", "--method", "SinGAN", "--image", "5000")
-for _model in ("unet", "", "ResNet-5000", "U\nNet"):
-    typed("train-segmenter", "unknown model", "--profile", "smoke", "--model", _model)
-for _seed in ("one", "1.5", "nan", "inf", "1e3", "-1", HUGE):
+typed("train-segmenter", "unknown model", "--profile", "smoke", "--model", "unet")
+for _seed in ("1e3", "-1", HUGE):
     typed("train-segmenter", "Invalid value for '--seed'", "--seed", _seed)
-
-# Sampling -----------------------------------------------------------------------------------------------------------
-
-RANGES = {
-    "--count": ("0", "-1", "1.5", "many", HUGE, "nan"),
-    "--switch-step": ("-1", "1001", "half", HUGE, "nan"),
-    "--calls": ("1", "1001", "-5", HUGE, "inf"),
-    "--receptive-field": ("0", "-45", "4.5", "large", HUGE),
-    "--seed": ("one", "1.5", "-1", HUGE),
-}
-for _option, _values in RANGES.items():
-    for _value in _values:
-        typed("sample", f"Invalid value for '{_option}'", f"{_option}={_value}", "--out", "pairs")
+for _option in ("--count=0", "--switch-step=1001", "--calls=1", "--receptive-field=4.5", f"--seed={HUGE}"):
+    typed("sample", f"Invalid value for '{_option.split('=')[0]}'", _option, "--out", "pairs")
 typed("sample", "nearest is 45", "--profile", "smoke", "--receptive-field", "46", "--out", "pairs")
-for _sampler in ("dpm", "", "DDIM2", "dd\nim"):
-    typed("sample", "unknown sampler", "--profile", "smoke", "--sampler", _sampler, "--out", "pairs")
+typed("sample", "unknown sampler", "--profile", "smoke", "--sampler", "dpm", "--out", "pairs")
 typed("sample", "name one, or add --release", "--product", "softgel", "--product", "washer", "--out", "pairs")
 
 # One's own data -----------------------------------------------------------------------------------------------------
@@ -103,48 +70,28 @@ def augmented(says: str, *words: str) -> None:
         own_folder(place / "own")
         return ["augment", "own", "--profile", "smoke", "--out", "pairs", *words]
 
-    bad("augment", " ".join(words)[:40].encode("unicode_escape").decode(), says, make)
+    bad("augment", " ".join(words)[:40], says, make)
 
 
-for _option, _values in {
-    "--count": ("0", "-1", "1.5", HUGE, "nan"),
-    "--shots": ("0", "-1", "few", HUGE),
-    "--seeds": ("0", "-1", "all", HUGE, "1000000000"),
-    "--size": ("31", "-64", "64.5", HUGE, "1000000000"),
-}.items():
-    for _value in _values:
-        augmented(f"Invalid value for '{_option}'", f"{_option}={_value}")
+for _option in ("--count=0", "--shots=few", "--seeds=1000000000", "--size=31", f"--size={HUGE}"):
+    augmented(f"Invalid value for '{_option.split('=')[0]}'", _option)
 augmented("class 'scratch' has", "--shots=500")
 augmented("multiple of", "--size=65")
 augmented("unknown model", "--model", "unet")
-augmented("unknown model", "--model", "")
 augmented("unknown profile", "--profile", "huge")
 typed("augment", "no such folder", "nowhere", "--out", "pairs")
-typed("augment", "no such folder", "", "--profile", "smoke", "--out", "pairs", several=True)
-typed("augment", "too long", "n" * 300, "--out", "pairs")
 
 # Published data -----------------------------------------------------------------------------------------------------
 
 for _entry, _rest in {
     "data stats": [], "data convert": ["--product", "screw", "--out", "out"], "data download": [],
 }.items():  # fmt: skip
-    for _name in ("mvtec", "", "../mvtec_ad", "mvtec ad", "m\nvtec", "imagenet", "n" * 100_000):
-        typed(_entry, "unknown dataset", _name, *_rest)
-for _name in ("stats", "convert"):
-    typed(
-        f"data {_name}",
-        "no such folder",
-        "mvtec_ad",
-        "--root",
-        "nowhere",
-        *(["--product", "x", "--out", "o"] if _name == "convert" else []),
-    )
+    typed(_entry, "unknown dataset", "mvtec", *_rest)
+typed("data stats", "no such folder", "mvtec_ad", "--root", "nowhere")
+typed("data convert", "no such folder", "mvtec_ad", "--root", "nowhere", "--product", "x", "--out", "o")
 typed("data verify", "no such folder", "nowhere")
-typed("data verify", "no such folder", "", several=True)
-typed("data verify", "no such folder", "mvtec-ad")
-typed("data verify", "unknown dataset", "mvtec", "--root", ".")
-typed("data verify", "no such folder", "two\nlines")
 typed("data verify", "no such folder", "/dev/null")
+typed("data verify", "unknown dataset", "mvtec", "--root", ".")
 typed("data verify", "too long", "n" * 300)
 typed("data verify", "no image|no such folder", ".", several=True)
 
@@ -156,16 +103,12 @@ def converted(says: str, *words: str) -> None:
         COPY["mvtec_ad"](place / "data" / "mvtec_ad")
         return ["data", "convert", "mvtec_ad", *words]
 
-    bad("data convert", " ".join(words)[:60].encode("unicode_escape").decode(), says, make)
+    bad("data convert", " ".join(words)[:60], says, make)
 
 
 converted("Missing option '--product'", "--out", "out")
 converted("Missing option '--out'", "--product", "screw")
 converted("did you mean 'screw'", "--product", "scruw", "--out", "out")
-converted("unknown product", "--product", "", "--out", "out")
 converted("unknown product", "--product", "../screw", "--out", "out")
-converted("unknown product", "--product", "bottle", "--out", "out")
-for _size in ("31", "0", "-1", "5000", "big", "nan", HUGE):
-    converted("Invalid value for '--size'", "--product", "screw", "--out", "out", f"--size={_size}")
-for _shots in ("0", "-1", "few", HUGE):
-    converted("Invalid value for '--shots'", "--product", "screw", "--out", "out", f"--shots={_shots}")
+converted("Invalid value for '--size'", "--product", "screw", "--out", "out", "--size=31")
+converted("Invalid value for '--shots'", "--product", "screw", "--out", "out", "--shots=0")

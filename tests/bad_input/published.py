@@ -5,18 +5,16 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import shutil
 import zipfile
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from tests.bad_input.case import bad
-from tests.bad_input.things import nested, once, png, save
+from tests.bad_input.things import once, png, save
 from tests.data.sources.mini_aebad import write_aebad
 from tests.data.sources.mini_aitex import write_aitex
 from tests.data.sources.mini_btad import write_btad
@@ -111,26 +109,14 @@ IMAGES = {  # an image that has a mask, and its mask
 for _dataset, (_image, _mask) in IMAGES.items():
     spoiled(_dataset, "a lost image", "has no image|is not in the folder", changed(_image, Path.unlink))
     spoiled(_dataset, "a lost mask", "has no mask|calls", changed(_mask, Path.unlink))
-    spoiled(
-        _dataset,
-        "a mask of another size",
-        "draw the mask at the image's size",
-        changed(_mask, lambda path: save(path, "L", "PNG", (5, 5))),
-    )
-    spoiled(_dataset, "a mask in colour", "is a colour image", changed(_mask, coloured))
-    spoiled(
-        _dataset,
-        "an image cut short",
-        "damaged",
-        changed(_image, lambda path: path.write_bytes(path.read_bytes()[:60])),
-    )
-    spoiled(
-        _dataset,
-        "an image bomb",
-        "more than 89,478,485 pixels",
-        changed(_image, lambda path: path.write_bytes(png(100_000, 100_000))),
-    )
-
+_image, _mask = IMAGES["mvtec_ad"]
+for _name, _says, _file, _change in (
+    ("a mask of another size", "draw the mask at the image's size", _mask, lambda path: save(path, "L", "PNG", (5, 5))),
+    ("a mask in colour", "is a colour image", _mask, coloured),
+    ("an image cut short", "damaged", _image, lambda path: path.write_bytes(path.read_bytes()[:60])),
+    ("an image bomb", "more than 89,478,485 pixels", _image, lambda path: path.write_bytes(png(100_000, 100_000))),
+):
+    spoiled("mvtec_ad", _name, _says, changed(_file, _change))
 spoiled("mvtec_ad", "an unknown type", "did you mean 'scratch_head'", renamed("screw/test/scratch_head", "scratch_hed"))
 spoiled(
     "mvtec_ad", "masks under another name", "a mask's name ends in '_mask'", renamed(IMAGES["mvtec_ad"][1], "a.png")
@@ -239,16 +225,8 @@ def overlapping(path: Path) -> None:
 
 
 UNREADABLE = "cannot be read as a workbook"
-workbook("of no bytes", UNREADABLE, lambda path: path.write_bytes(b""))
-workbook("that is text", UNREADABLE, lambda path: path.write_text("Path,object description,defect description"))
 workbook("cut in half", UNREADABLE, lambda path: path.write_bytes(path.read_bytes()[:2000]))
-workbook("an archive of something else", UNREADABLE, archive_of(("hello.txt", b"hello")))
-workbook("an archive bomb of 32 MB", "unpacks to", archive_of(("xl/workbook.xml", bytes(2**25))))
-workbook("an archive of ../ paths", UNREADABLE, archive_of(("../../evil.txt", b"x"), ("/etc/evil", b"x")))
 workbook("a directory of 20,000 members that are one", f"unpacks to|{UNREADABLE}", overlapping)
-workbook("a pipe", f"{UNREADABLE}|no plain file", lambda path: (path.unlink(), os.mkfifo(path)))
-workbook("a folder", UNREADABLE, lambda path: (path.unlink(), path.mkdir()))
-workbook("broken XML", UNREADABLE, in_sheet(b"<row", b"<<row"))
 workbook(
     "XML that names itself over and over",
     UNREADABLE,
@@ -267,34 +245,8 @@ workbook(
         )
     ),
 )
-workbook(
-    "XML that reads another file",
-    UNREADABLE,
-    repacked(
-        lambda name, text: (
-            (
-                b'<!DOCTYPE x [<!ENTITY secret SYSTEM "file:///etc/hostname">]>'
-                + text.replace(b"<sheetData>", b"<sheetData><row><c t='inlineStr'><is><t>&secret;</t></is></c></row>")
-            )
-            if name.endswith("sheet1.xml")
-            else text
-        )
-    ),
-)
-workbook("no sheet", UNREADABLE, repacked(lambda name, text: re.sub(rb"<sheets>.*</sheets>", b"<sheets/>", text)))
-workbook("of another header", "its first row is not", table(("a", "b", "c"), header=("path", "object", "defect")))
-workbook("without the third column", "its first row is not", table(("a", "b"), header=HEAD[:2]))
-workbook("without rows", "its first row is not", lambda path: archive_rows_gone(path))
-workbook("a number as path", "is not a path and two texts", table((7, "x", "y")))
-workbook("a description without its path", "is not a path and two texts", table((None, "x", "y")))
 workbook("a formula", "row 2", table(('=HYPERLINK("http://127.0.0.1/")', "x", "y")))
-workbook("a formula that runs a program", "row 2", table(("=cmd|'/c calc'!A1", "x", "y")))
-workbook("a date as path", "is not a path and two texts", table((date(2024, 1, 1), "x", "y")))
-workbook("an unknown product", "unknown product", table(("cabel/bent_wire/000.png", "x", "y")))
-workbook("a path with ../", "unknown product", table(("../../etc/passwd.png", "x", "y")))
-workbook("a path twice", "has a caption already", table(*[("cable/bent_wire/000.png", "x", "y")] * 2))
 workbook("30,000 rows", "has more than 20,000 rows", in_sheet(b"</sheetData>", b"<row/>" * 30_000 + b"</sheetData>"))
-workbook("a row of number 1,048,576", "has more than 20,000 rows", in_sheet(b'<row r="2"', b'<row r="1048576"'))
 spoiled(
     "defect_spectrum",
     "a caption of no image",
@@ -302,10 +254,6 @@ spoiled(
     changed(BOOK, table(("cable/bent_wire/999.png", "x", "y"))),
     entry="captions.xlsx",
 )
-
-
-def archive_rows_gone(path: Path) -> None:
-    repacked(lambda name, text: re.sub(rb"<sheetData>.*</sheetData>", b"<sheetData/>", text, flags=re.S))(path)
 
 
 # COCO pages ---------------------------------------------------------------------------------------------------------
@@ -340,65 +288,17 @@ def with_first(part: str, **values: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-def without(part: str, key: str) -> Callable[[dict[str, Any]], None]:
-    def change(content: dict[str, Any]) -> None:
-        del content[part][0][key]
-
-    return change
-
-
 def shape(*segmentation: Any) -> Callable[[dict[str, Any]], None]:
     return with_first("annotations", segmentation=list(segmentation))
 
 
 page("no JSON", "cannot be read as JSON", "{")
-page("no UTF-8", "cannot be read as JSON", b"\xff\xfe{}")
-page("too deep", "nested too deeply", nested())
-page("a list", "has no list of 'images'", "[]")
-for _part in ("images", "categories", "annotations"):
-    page(f"without {_part}", f"has no list of '{_part}'", lambda content, part=_part: content.pop(part) and None)
-    page(f"{_part} that are a table", f"has no list of '{_part}'", lambda content, part=_part: content | {part: {}})
-    page(
-        f"{_part} with a number among them",
-        r"1 of \d+: ",
-        lambda content, part=_part: content | {part: [7, *content[part][1:]]},
-    )
-page("an image without a file name", "has no 'file_name'", without("images", "file_name"))
-page("an image without an id", "has no 'file_name', or no 'id'", without("images", "id"))
-page("a category without a name", "has no 'name'", without("categories", "name"))
-page("a width of nothing", "has no 'width'", with_first("images", width=0))
-page("a width in words", "has no 'width'", with_first("images", width="24"))
-page("a width of 10^30", "more than 89,478,485 pixels|width", with_first("images", width=10**30))
-page("a bomb of 100,000 x 100,000", "more than 89,478,485 pixels", with_first("images", width=100_000, height=100_000))
 page("another size than the image has", "000000.jpg|lists", with_first("images", file_name="../../../etc/passwd"))
-page("an absolute file name", "which does not stand beside it", with_first("images", file_name="/etc/passwd"))
-page("half a character as file name", "ud800", with_first("images", file_name="\ud800.jpg"))
-page(
-    "an image twice",
-    "is listed twice|given twice",
-    lambda content: content["images"].append(dict(content["images"][0])),
-)
-page("an id twice", "is given twice", lambda content: content["images"][1].update(id=0))
-page("a negative id", "no 'id' that is a whole number", with_first("images", id=-1))
-page("an unknown image", "its image 10{30} is not listed", with_first("annotations", image_id=10**30))
-page("an unknown category", "its category 99 is not listed", with_first("annotations", category_id=99))
-page("a negative category", "its category -1 is not listed", with_first("annotations", category_id=-1))
-page("an unknown type", "did you mean 'Rechupe'", with_first("categories", name="Rechupi"))
 POLYGONS = "'segmentation' is no list of polygons"
-page("a polygon of words", POLYGONS, shape(["a"] * 6))
-page("a polygon of NaN", "NaN is no number of JSON", shape([float("nan")] * 6))
-page("a polygon of infinities", "Infinity is no number", shape([float("inf")] * 6))
-page("a polygon of 1e308", POLYGONS, shape([1e308] * 6))
 page("a polygon that overflows", POLYGONS, shape([1234] * 6), text=lambda text: text.replace("1234", "1e999"))
 page(
     "a run-length code", "is a run-length code", with_first("annotations", segmentation={"size": [2, 2], "counts": [1]})
 )
-page(
-    "a run-length code in letters",
-    "is a run-length code",
-    with_first("annotations", segmentation={"size": [9**9, 9**9], "counts": "0" * 100}),
-)
-page("polygons that are text", "segmentation", with_first("annotations", segmentation="M 0 0 L 5 5"))
 spoiled("vision", "no page", "no such file", changed(f"Casting/train/{PAGE}", Path.unlink), entry="COCO json")
 spoiled(
     "vision",
