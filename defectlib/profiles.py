@@ -82,6 +82,7 @@ class Own(Settings):
     base: Base | None = None  # None: nets start from random weights
     large: Denoiser
     small: Denoiser
+    switch_step: int | None = Field(None, ge=0, le=T)  # u; None: the profile's
     count: int = Field(100, ge=1)  # synthetic pairs
     segmenter: Segmenter
     seeds: tuple[int, ...] = (0, 1, 2)  # of the baseline: one training tells nothing
@@ -284,8 +285,9 @@ class Profile(Settings):
         small_net = self.small_net(self.receptive_field).model_copy(update={"padding": "reflect", "prediction": "v"})
         large = training(large_net, own.large, own.base.large if own.base else {})
         small = training(small_net, own.small, own.base.small if own.base else {})
+        u = own.switch_step if switch_step is None else switch_step
         count, size = own.count if count is None else count, own.crop if size is None else size
-        return self._pairs(large, small, switch_step=switch_step, count=count, size=size)
+        return self._pairs(large, small, switch_step=u, count=count, size=size)
 
     def pasted(self, data: Data, count: int, size: int) -> PastedPairs:
         """Real defects pasted elsewhere, on crops of ``size`` pixels a side."""
