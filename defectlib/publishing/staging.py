@@ -221,6 +221,8 @@ def _data(stages: Iterable[Stage]) -> Iterable[str]:
 def _describe(data: Data) -> str:
     if data.kind == "folder":
         return f"folder {data.root.name}, split {data.split}, content {data.digest[:12]}"
+    if data.kind == "base":
+        return f"{data.count} painted surfaces and embedded images, {data.size} px, seed {data.seed}"
     images = f"training images: {data.shots} of each defect type"
     if data.kind == "embedded":
         return f"procedural {data.product}, {data.size} px, {images}, seed {data.seed}"
