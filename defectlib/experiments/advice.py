@@ -152,7 +152,7 @@ def _repeated(nearness: tuple[float, float], synthesis: Synthesis) -> str | None
     if share < NEAR or chance >= LEVEL:
         return None
     u = synthesis.switch_step
-    advice = f"raise switch_step (now {u})" if u < 1000 else "take a small net with a lower receptive_field"
+    advice = f"raise own.switch_step (now {u})" if u < 1000 else "take a small net with a lower receptive_field"
     return (
         f"pairs repeat places of the training images: with a chance of {share:.0%} a pair is nearer to one than a crop "
         f"of a held-out image is, 50 % if it is new (Mann-Whitney test, p = {chance:.1g}); {advice} {_WHERE}, or add "

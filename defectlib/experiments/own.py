@@ -250,9 +250,7 @@ def in_points(table: pd.DataFrame) -> pd.DataFrame:
         "mIoU (%)": table["miou"].map(lambda miou: f"{100 * miou:.1f}"),
         "added (points)": table.apply(points, axis=1),
         "effect": table["effect"],
-        "worth (%)": table["worth"].map(
-            lambda worth: "" if math.isnan(worth) else f"{100 * worth:.0f}"
-        ),
+        "worth (%)": table["worth"].map(lambda worth: "" if math.isnan(worth) else f"{100 * worth:.0f}"),
     }
     return pd.DataFrame(columns)
 

@@ -24,7 +24,7 @@ from tests.defectgen.complaint import complaint, part, write_complaint
 
 @pytest.fixture
 def synthesis(tmp_path) -> Synthesis:
-    """How the cpu profile makes pairs of a folder: crops of 64 px, u = 400."""
+    """How the cpu profile makes pairs of a folder: crops of 64 px, u = 200."""
     profile = load_profile("cpu", precision="fp32", device="cpu")
     profile = profile.model_copy(update={"own": profile.own.model_copy(update={"crop": 64})})
     root = write_folder(tmp_path / "parts")
@@ -158,8 +158,8 @@ def test_copies(synthesis):
     (line,) = advice.after(pairs(50), shares(0.5), (0.98, 1e-20), synthesis)
     assert line == (
         "pairs repeat places of the training images: with a chance of 98% a pair is nearer to one than a crop of a "
-        "held-out image is, 50 % if it is new (Mann-Whitney test, p = 1e-20); raise switch_step (now 400) in a profile "
-        "of your own (--profile FILE.yaml), or add images"
+        "held-out image is, 50 % if it is new (Mann-Whitney test, p = 1e-20); raise own.switch_step (now 200) in a "
+        "profile of your own (--profile FILE.yaml), or add images"
     )
     small_alone = synthesis.model_copy(update={"switch_step": 1000})
     (line,) = advice.after(pairs(50), shares(0.5), (0.98, 1e-20), small_alone)
