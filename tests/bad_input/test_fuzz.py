@@ -21,6 +21,7 @@ from safetensors.torch import save
 
 from defectclick.classical import FloodFill
 from defectclick.records import read_record
+from defectclick.session import Session
 from defectlib.data import folder
 from defectlib.data.pixels import read_binary, read_image, read_mask
 from defectlib.data.sources.captions import COLUMNS, read_captions
@@ -132,8 +133,11 @@ def labelled() -> Path:
 
 def replay_record(path: Path) -> None:
     image = read_image(labelled() / "images" / "a.png")
+    record = read_record(path)
+    session = Session(image, len(record.classes), FloodFill())
     try:
-        read_record(path).replayed(image, FloodFill())
+        for edit in record.edits:
+            session.apply(edit)
     except ValueError as error:  # as the replay of a folder says it
         raise UserError(f"{path}: does not fit its image ({one_line(str(error))})") from error
 
