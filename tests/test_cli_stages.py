@@ -154,11 +154,15 @@ def test_augment_prints_the_verdict_and_writes_pairs_and_report(shared, tmp_path
     status, out, err = run(monkeypatch, capsys, *words, *SMOKE, "--seeds", "2")
     assert status == 0
     told = [line.split(" (")[0] for line in err.splitlines() if line.startswith(("synthetic ", "evaluation "))]
-    assert told == ["synthetic on mine", *["evaluation UNet on mine"] * 4]
+    assert told == ["synthetic on mine", *["evaluation UNet on mine"] * 8]
     report = json.loads((tmp_path / "new" / "report.json").read_text())
     warned = [f"warning: {line}" for line in report["warnings"]]
     assert warned
-    assert out.splitlines() == [report["verdict"], *warned, f"2 pairs and {tmp_path / 'new' / 'report.json'}"]
+    heading, _, *rows = out[: out.index(report["verdict"])].splitlines()
+    assert heading.split()[:2] == ["mIoU", "(%)"]
+    assert all(row.startswith(name) for row, name in zip(rows, report["trained_on"], strict=True))
+    told = out.splitlines()[2 + len(rows) :]
+    assert told == [report["verdict"], *warned, f"2 pairs and {tmp_path / 'new' / 'report.json'}"]
     early = [line for line in err.splitlines() if line.startswith("warning: ")]
     assert early == warned[: len(early)]
     assert early

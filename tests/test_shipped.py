@@ -51,8 +51,8 @@ def test_trained_again_a_net_starts_down_the_loss_curve_that_it_came_with(artifa
     assert isinstance(settings, DenoiserTraining)
     settings = settings.model_copy(update={"dtype": "fp32"})  # which every processor has
     samples, device = load_one_or_all(settings.data, settings.image), training.configure("cpu")
-    state = training._start(settings, len(samples[0].classes), device, Team())
     batches = training._Batches(settings, samples, device)
+    state = training._start(settings, batches, device, Team(), base=None)
     losses = [float(training._step(settings, state, batches, Team())) for _ in range(training.LOG_EVERY)]
     recorded = json.loads((artifact / "losses.json").read_text())[0]
     assert recorded["step"] == training.LOG_EVERY

@@ -58,7 +58,8 @@ class Denoiser(ModelMixin, ConfigMixin):
         fold: Pixel-unshuffle factor; every length inside, and the receptive field, grows by it.
         scale_shift: Whether the timestep scales the features of a residual block as well as shifting them.
         padding: What the 3×3 convolutions see beyond the border.
-        prediction: What the U-Net predicts, x_0 or v = √ᾱ_t ε - √(1 - ᾱ_t) x_0 (Salimans & Ho, 2022).
+        prediction: What the U-Net predicts: x_0, or of the image v = √ᾱ_t ε - √(1 - ᾱ_t) x_0 (Salimans & Ho, 2022),
+            which keeps grain, and x_0 of the mask, which has none: with v there masks are speckled.
         gray: Whether red, green and blue are one channel three times, in x_t (see :func:`as_gray`) and x_0.
     """
 
@@ -119,7 +120,8 @@ class Denoiser(ModelMixin, ConfigMixin):
         if self.config.prediction == "x0":
             return output
         signal = self.alphas_cumprod[timestep].view(-1, 1, 1, 1)  # ᾱ_t
-        return signal.sqrt() * x_t - (1 - signal).sqrt() * output
+        image = signal.sqrt() * x_t[:, :IMAGE_CHANNELS] - (1 - signal).sqrt() * output[:, :IMAGE_CHANNELS]
+        return torch.cat([image, output[:, IMAGE_CHANNELS:]], dim=1)
 
 
 def as_gray(x: torch.Tensor) -> torch.Tensor:

@@ -253,11 +253,18 @@ def _loss(
 
 
 def reconstruction_loss(
-    prediction: torch.Tensor, x_0: torch.Tensor, mask_weight: float, weight: torch.Tensor | float = 1
+    prediction: torch.Tensor, x_0: torch.Tensor, mask_weight: float, image_weight: torch.Tensor | float = 1
 ) -> torch.Tensor:
-    """Mean over all values of ``weight`` (N, 1, 1, 1) · (prediction - x_0)², mask channels times ``mask_weight``."""
-    squared = weight * (prediction - x_0).square()
-    image, mask = squared[:, :IMAGE_CHANNELS], squared[:, IMAGE_CHANNELS:]
+    """Mean over all values of (prediction - x_0)², those of the mask and of the image weighted.
+
+    Args:
+        prediction: Of x_0, float (N, C, H, W).
+        x_0: The same shape.
+        mask_weight: Of the mask channels.
+        image_weight: Of the image channels, (N, 1, 1, 1) or one for all.
+    """
+    squared = (prediction - x_0).square()
+    image, mask = image_weight * squared[:, :IMAGE_CHANNELS], squared[:, IMAGE_CHANNELS:]
     return (image.sum() + mask_weight * mask.sum()) / squared.numel()
 
 

@@ -71,12 +71,13 @@ def test_an_unknown_receptive_field_offers_the_nearest():
 
 
 @pytest.mark.parametrize("t", [0, 500, 999])
-def test_a_net_that_knows_v_returns_x_0(t, monkeypatch):
+def test_a_net_that_knows_v_of_the_image_and_the_mask_returns_x_0(t, monkeypatch):
     denoiser = build_denoiser(SmallNet(receptive_field=9, channels=8, prediction="v"), CHANNELS, seed=0)
     x_0, epsilon = torch.randn(2, 2, CHANNELS, 8, 8, generator=torch.Generator().manual_seed(0))
     signal = schedule().alphas_cumprod[t]
     x_t, v = signal.sqrt() * x_0 + (1 - signal).sqrt() * epsilon, signal.sqrt() * epsilon - (1 - signal).sqrt() * x_0
-    monkeypatch.setattr(denoiser.unet, "forward", lambda *_: SimpleNamespace(sample=v))
+    known = torch.cat([v[:, :3], x_0[:, 3:]], dim=1)
+    monkeypatch.setattr(denoiser.unet, "forward", lambda *_: SimpleNamespace(sample=known))
     torch.testing.assert_close(denoiser(x_t, torch.tensor([t, t])), x_0, atol=1e-5, rtol=1e-5)
 
 

@@ -45,7 +45,8 @@ def test_samples_that_are_a_result_are_taken_where_asked_and_name_another_artifa
 
 
 def test_the_global_generator_and_the_weights_are_left_alone(samples, tmp_path):
-    state = training._start(LARGE, 3, torch.device("cpu"), training.Team())
+    batches = training._Batches(LARGE, samples, torch.device("cpu"))
+    state = training._start(LARGE, batches, torch.device("cpu"), training.Team(), base=None)
     state.ema.step([weight + 1 for weight in state.denoiser.parameters()])
     before = [weight.clone() for weight in state.denoiser.parameters()]
     chance = torch.random.get_rng_state()

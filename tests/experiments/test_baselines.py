@@ -136,7 +136,7 @@ def test_a_table_of_what_is_built_has_empty_cells_for_the_rest(smoke, tmp_path, 
     study.build()
     assert list(study.shown()) == [("softgel", "DL")]
     assert study.table["miou"].notna().to_dict() == {cell: cell == ("softgel", "DL") for cell in study.cells()}
-    shown = report.table(None, study.table, metrics.RULE, "tab-part", "part").frame.set_index("product")
+    shown = report.table(None, study.table, "tab-part", "part").frame.set_index("product")
     assert list(shown.loc["twill", ["UNet", "DL", report.BLIND]]) == ["not run"] * 3
     assert shown.at["softgel", "UNet"] == "not run"
     assert shown.at["softgel", "DL"].startswith("**")

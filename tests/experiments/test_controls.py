@@ -12,7 +12,7 @@ import pytest
 from defectlib.data.loading import load_train
 from defectlib.errors import UserError
 from defectlib.experiments import boost, plans
-from defectlib.experiments.boost import BARE, REAL_IMAGES, Controls, Ratios, pool
+from defectlib.experiments.boost import BARE, MORE_REAL, PASTED, REAL_IMAGES, Controls, Ratios, pool
 from defectlib.experiments.rivals import Rivals
 from defectlib.plots import tables
 from defectlib.profiles import Controls as ControlBudget
@@ -37,16 +37,17 @@ def test_every_arm_has_as_many_pairs_as_there_are_real_images(smoke):
     study = whole(smoke)
     steps = [boost.arm_of(u) for u in smoke.switch_steps]
     assert steps == ["DDPM (u = 0)", "Defect-Gen, u = 400", "Defect-Gen, u = 1000"]
-    assert list(study.arms) == [REAL_IMAGES, BARE, *steps, "CycleGAN", "SinGAN", "SinDiffusion"]
+    assert list(study.arms) == [REAL_IMAGES, BARE, MORE_REAL, *steps, "CycleGAN", "SinGAN", "SinDiffusion", PASTED]
     count = len(load_train(study.data))
     for name, (stage,) in study.arms.items():
         trained = stage.segmenter
-        if name in (REAL_IMAGES, BARE):
+        assert len(load_train(trained.data)) == count * (2 if name == MORE_REAL else 1)
+        if name in (REAL_IMAGES, BARE, MORE_REAL):
             assert (trained.synthetic, trained.pairs) == (None, None)
         else:
             assert (trained.pairs or trained.synthetic.count) == count
         assert trained.augmented is (name != BARE)
-    same = {stage.segmenter.model_dump_json(exclude={"synthetic", "pairs", "augmented"}) for stage in study.stages()}
+    same = {stage.segmenter.model_dump_json(exclude={"data", "synthetic", "pairs", "augmented"}) for stage in study.stages()}
     assert len(same) == 1
 
 
@@ -84,13 +85,13 @@ def test_what_both_halves_of_the_notebook_ask_for_is_one():
 def test_a_real_run_agrees_with_its_artifacts(run, nothing_runs, tmp_path):
     run.build()
     table = run.table
-    assert list(table.index) == [REAL_IMAGES, BARE, "DDPM (u = 0)", "Defect-Gen, u = 400", "SinGAN"]
-    assert table["pairs"].tolist() == [0, 0, 5, 5, 5]
+    assert list(table.index) == [REAL_IMAGES, BARE, MORE_REAL, "DDPM (u = 0)", "Defect-Gen, u = 400", "SinGAN", PASTED]
+    assert table["pairs"].tolist() == [0, 0, 0, 5, 5, 5, 5]
     for name, (stage,) in run.arms.items():
         found = json.loads((run.path(stage) / "summary.json").read_text())["miou"]
         assert table.loc[name, "miou"] == pytest.approx(found, abs=1e-6)
         card = json.loads((run.path(stage.segmenter) / "model.json").read_text())
-        assert (card["real"], card["synthetic"]) == (5, table.loc[name, "pairs"])
+        assert (card["real"], card["synthetic"]) == (10 if name == MORE_REAL else 5, table.loc[name, "pairs"])
         if name != REAL_IMAGES:
             assert table.loc[name, "difference"] == pytest.approx(
                 table.loc[name, "miou"] - table.loc[REAL_IMAGES, "miou"]
@@ -106,7 +107,7 @@ def test_a_real_run_agrees_with_its_artifacts(run, nothing_runs, tmp_path):
     pd.testing.assert_frame_equal(kept, table, check_dtype=False)
     about = kept.attrs["provenance"]
     assert (about["product"], about["model"], about["pairs"], about["seeds"]) == ("softgel", "UNet", 5, [0])
-    assert set(about["synthetic"]) == set(table.index[2:])
+    assert set(about["synthetic"]) == set(table.index[3:])
     pd.testing.assert_frame_equal(boost.in_columns(kept), boost.in_columns(table))
     assert boost.in_columns(None) is None
 

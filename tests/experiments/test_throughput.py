@@ -81,8 +81,8 @@ def test_steps_of_a_denoiser_are_those_of_its_training(smoke, tmp_path):
     step, net = throughput.denoiser_step(settings, encode(*stack(samples), len(samples[0].classes)), CPU)
     step(), step()
     # What a training gives has averaged weights; those that it averaged are in its checkpoint.
-    state = training._start(settings, len(samples[0].classes), CPU, training.Team())
     batches = training._Batches(settings, samples, CPU)
+    state = training._start(settings, batches, CPU, training.Team(), base=None)
     for _ in range(2):
         training._step(settings, state, batches, training.Team())
     theirs = state.denoiser.state_dict()

@@ -427,7 +427,6 @@
       views.near.figure.lastChild.textContent = `nearest training image, distance ${distance.toFixed(3)}`;
       views.near.figure.style.visibility = "";
       legend.replaceChildren(...found.map((id) => make("span", {}, [make("i", { style: `background:${colours[id]}` }), classes[settings.product][id - 1]])), types.length ? "" : text);
-      status.textContent = `Done in ${((performance.now() - begin) / 1000).toFixed(1)} s: ${text}; distance to the nearest training image ${distance.toFixed(3)}.`;
       const name = `${settings.product}_u${settings.u}_rf${settings.field}_seed${settings.seed}`;
       for (const [what, values, channels] of [["image", pair.image, 3], ["mask", pair.mask, 1]]) {
         const href = URL.createObjectURL(await png(values, pair, channels));
@@ -435,6 +434,7 @@
       }
       keep(settings, pair, distance);
       root.dataset.last = JSON.stringify({ ...settings, distance });
+      status.textContent = `Done in ${((performance.now() - begin) / 1000).toFixed(1)} s: ${text}; distance to the nearest training image ${distance.toFixed(3)}.`;
       return pair;
     }
 
