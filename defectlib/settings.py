@@ -198,8 +198,8 @@ Channels = Annotated[int, Field(ge=8, le=4096, multiple_of=8)]
 
 #: What the convolutions see beyond the border.
 Padding = Literal["zeros", "reflect"]
-#: What a net's layers predict; either is turned into x_0. ``v`` is of the image alone, the mask stays with x_0. The loss
-#: of v at t is that of x_0 by 1 / (1 - ᾱ_t), so grain, which is made near t = 0, counts as much as shape.
+#: What a net's layers predict; either is turned into x_0. ``v`` is of the image alone, the mask stays with x_0. The
+#: loss of v at t is that of x_0 by 1 / (1 - ᾱ_t), so grain, which is made near t = 0, counts as much as shape.
 Prediction = Literal["x0", "v"]
 
 

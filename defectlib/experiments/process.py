@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from defectlib.data.encode import decode, encode, stack
-from defectlib.data.loading import load_train
 from defectlib.data.sample import Sample
 from defectlib.defectgen.diffusion import schedule
 from defectlib.defectgen.pipeline import DefectGenPipeline
@@ -17,8 +16,7 @@ from defectlib.defectgen.synthesis import assemble, sample_pairs
 from defectlib.device import generator
 from defectlib.experiments.calls import NetworkCalls
 from defectlib.experiments.generation import SwitchStep
-from defectlib.experiments.study import Study
-from defectlib.settings import Sampler, Synthesis
+from defectlib.settings import Sampler
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,15 +92,6 @@ def visited(study: NetworkCalls, sampler: Sampler, calls: int, switch_step: int)
         getattr(pipeline, net).register_forward_pre_hook(hook)
     sample_pairs(pipeline, point, range(1), study.data.size)
     return seen["large"], seen["small"]
-
-
-def draw_pairs(study: Study, synthetic: Synthesis, seed: int, count: int) -> tuple[Sample, ...]:
-    """``count`` new pairs from ``seed``, of the nets and at the switch step of ``synthetic``, for a live kernel."""
-    settings, like = synthetic.model_copy(update={"seed": seed}), load_train(synthetic.data)[0]
-    pipeline = assemble(study.path(settings.large), study.path(settings.small), settings.device)
-    pairs = zip(*sample_pairs(pipeline, settings, range(count), settings.size or like.image.shape[0]), strict=True)
-    known = like.classes, like.product
-    return tuple(Sample(f"seed {seed}, pair {k}", *pair, *known) for k, pair in enumerate(pairs, start=1))
 
 
 def _image(x: torch.Tensor) -> np.ndarray:

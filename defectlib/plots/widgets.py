@@ -4,16 +4,13 @@ The ``index`` of a slider or a list is linked in the browser to the ``selected_i
 in the page: they must be few (:data:`MAX_PICTURES`) and are made as small as need be (:data:`MAX_BYTES`). A picture is
 an ``<img>`` in an HTML widget and not an Image widget, because the latter has no alternative text. There is no Play
 button: it breaks on the book's pages. Where widgets are not shown (print), a page needs a figure beside them.
-
-With a kernel, the sliders over u can also draw: a button samples new pairs where the sliders stand.
 """
 
 from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from itertools import count
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import ipywidgets
 import numpy as np
@@ -58,10 +55,7 @@ def live_sampler(nets: Mapping[str, str], classes: Mapping[str, Sequence[str]], 
 
 
 def switch_slider(
-    frames: Mapping[int, np.ndarray],
-    alt: str = "synthetic images",
-    classes: Sequence[str] = (),
-    draw: Callable[[int, int], np.ndarray] | None = None,
+    frames: Mapping[int, np.ndarray], alt: str = "synthetic images", classes: Sequence[str] = ()
 ) -> Panel:
     """A slider over the switch step u.
 
@@ -69,7 +63,6 @@ def switch_slider(
         frames: The picture at each u, uint8 (H, W, 3).
         alt: Alternative text; the slider's position is added to it.
         classes: Defect types whose colours are named.
-        draw: For a running kernel: from u and a seed to another such picture.
 
     Raises:
         UserError: The pictures are too few or too many.
@@ -77,16 +70,12 @@ def switch_slider(
     steps, width = sorted(frames), _width(frames.values())
     stack = _stack([_picture(frames[u], f"{alt} at switch step u = {u}", width) for u in steps])
     slider = _linked("switch step u", steps, stack)
-    below = [] if draw is None else _drawn(lambda seed: draw(slider.value, seed), alt)
     title = f"slider: switch step u, {len(steps)} positions"
-    return Panel(title, [slider, stack, *_named(classes), *below])
+    return Panel(title, [slider, stack, *_named(classes)])
 
 
 def switch_and_field(
-    frames: Mapping[tuple[int, int], np.ndarray],
-    alt: str = "synthetic images",
-    classes: Sequence[str] = (),
-    draw: Callable[[int, int, int], np.ndarray] | None = None,
+    frames: Mapping[tuple[int, int], np.ndarray], alt: str = "synthetic images", classes: Sequence[str] = ()
 ) -> Panel:
     """Two sliders, over the switch step u and the receptive field of the small net in pixels.
 
@@ -94,7 +83,6 @@ def switch_and_field(
         frames: The picture at each (u, receptive field), uint8 (H, W, 3); every pair of values must be there.
         alt: Alternative text; both positions are added to it.
         classes: Defect types whose colours are named.
-        draw: For a running kernel: from u, the field and a seed to another such picture.
 
     Raises:
         UserError: A pair is missing, or the pictures are too few or too many.
@@ -111,9 +99,8 @@ def switch_and_field(
     # One link for each row: the hidden rows follow too, so that changing the field keeps u.
     step = _linked("switch step u", steps, *rows)
     field = _linked("receptive field (px)", fields, outer)
-    below = [] if draw is None else _drawn(lambda seed: draw(step.value, field.value, seed), alt)
     title = f"sliders: switch step u, {len(steps)} positions; receptive field, {len(fields)} positions"
-    return Panel(title, [step, field, outer, *_named(classes), *below])
+    return Panel(title, [step, field, outer, *_named(classes)])
 
 
 def cards(label: str, contents: Mapping[Hashable, str], classes: Sequence[str] = (), *, slide: bool = False) -> Panel:
@@ -209,29 +196,3 @@ def _check(total: int, number: int) -> None:
         raise UserError(f"a choice of {number} pictures: give it 2 to {MAX_PICTURES}, all are in the page")
     if total > MAX_BYTES:
         raise UserError(f"pictures of {total} bytes in one widget: a page carries {MAX_BYTES}; give it fewer")
-
-
-def _drawn(draw: Callable[[int], np.ndarray], alt: str) -> list[ipywidgets.Widget]:
-    """A button that draws, each time from the next seed, a line that says so, and what was drawn."""
-    seeds = count(1)
-    picture, status = ipywidgets.HTML(), ipywidgets.HTML("the button needs a running kernel")
-    button = ipywidgets.Button(
-        description="draw new samples here",
-        tooltip="draws samples from the next seed where the sliders stand; needs a running kernel",
-        layout={"width": "max-content"},
-    )
-
-    def clicked(_: ipywidgets.Button) -> None:
-        button.disabled = True
-        seed = next(seeds)
-        status.value = f"drawing from seed {seed} …"
-        try:
-            picture.value = tiles.img(shrink(draw(seed), _WIDTHS[0]), f"{alt}, drawn from seed {seed}", _BLOCK)
-            status.value = f"drawn from seed {seed}"
-        except UserError as error:  # raised in a callback it would only reach the log
-            status.value = html.escape(str(error))
-        finally:
-            button.disabled = False
-
-    button.on_click(clicked)
-    return [button, status, picture]

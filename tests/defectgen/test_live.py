@@ -7,11 +7,16 @@ import gzip
 import json
 import math
 
+import numpy as np
+import onnxruntime
 import pytest
+import torch
 
 from defectlib.defectgen import live
+from defectlib.defectgen.denoiser import build_denoiser
 from defectlib.engine import RUNNERS
 from defectlib.experiments import plans
+from defectlib.settings import SmallNet
 from defectlib.store import Store
 
 
@@ -32,6 +37,19 @@ def test_table_holds_the_cosine_schedule_and_hands_over_at_u():
             assert len(timesteps) == count
             assert all(t >= u for t in timesteps[:large])
             assert all(t < u for t in timesteps[large:])
+
+
+@pytest.mark.parametrize("prediction", ["x0", "v"])
+@pytest.mark.parametrize("t", [0, 500, 999])
+def test_exported_net_predicts_x_0_as_torch_does(prediction, t):
+    denoiser = build_denoiser(SmallNet(receptive_field=9, channels=8, prediction=prediction), 6, seed=0).eval()
+    x = torch.randn(1, 6, 32, 32, generator=torch.Generator().manual_seed(1))
+    session = onnxruntime.InferenceSession(live.to_onnx(denoiser, 32), providers=["CPUExecutionProvider"])
+    (x_0,) = session.run(["x_0"], {"x": x.numpy(), "t": np.array([t])})
+    with torch.no_grad():
+        expected = denoiser(x, torch.tensor([t])).numpy()
+    np.testing.assert_allclose(x_0, expected, atol=live.TOLERANCE)
+    assert session.get_inputs()[1].type == "tensor(int64)"
 
 
 def test_net_above_the_limit_is_left_out_and_the_table_says_so(tmp_path, monkeypatch):

@@ -47,7 +47,8 @@ def test_every_arm_has_as_many_pairs_as_there_are_real_images(smoke):
         else:
             assert (trained.pairs or trained.synthetic.count) == count
         assert trained.augmented is (name != BARE)
-    same = {stage.segmenter.model_dump_json(exclude={"data", "synthetic", "pairs", "augmented"}) for stage in study.stages()}
+    varied = {"data", "synthetic", "pairs", "augmented"}
+    same = {stage.segmenter.model_dump_json(exclude=varied) for stage in study.stages()}
     assert len(same) == 1
 
 

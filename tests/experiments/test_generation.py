@@ -8,7 +8,7 @@ import pytest
 from defectlib.data.loading import load_train
 from defectlib.defectgen.diffusion import schedule
 from defectlib.experiments.generation import Playground, Regimes, SwitchStep
-from defectlib.experiments.process import draw_pairs, forward_process, reverse_process
+from defectlib.experiments.process import forward_process, reverse_process
 from defectlib.settings import DenoiserTraining, Fidelity
 from defectlib.store import settings_of
 
@@ -136,19 +136,3 @@ def test_the_forward_process_goes_from_the_image_to_noise(regimes):
     assert abs(likeness(last)) < 0.15
     again = forward_process(sample, [0, 500, 999])
     assert all(np.array_equal(a, b) for a, b in zip((first, middle, last), again, strict=True))
-
-
-def test_pairs_for_a_live_kernel_follow_from_their_seed(regimes, nothing_runs):
-    first, again, other = (draw_pairs(regimes, regimes.synthetic(1000), seed, count=2) for seed in (3, 3, 4))
-    assert [pair.image.shape for pair in first] == [(32, 32, 3)] * 2
-    assert {pair.classes for pair in first} == {regimes.training()[0].classes}
-    for name in ("image", "mask"):
-        assert all(np.array_equal(getattr(a, name), getattr(b, name)) for a, b in zip(first, again, strict=True))
-    assert not np.array_equal(first[0].image, other[0].image)
-
-
-def test_pairs_for_a_live_kernel_are_those_of_the_set_at_its_own_seed(regimes, nothing_runs):
-    synthetic = regimes.synthetic(400)
-    drawn = draw_pairs(regimes, synthetic, synthetic.seed, count=2)
-    for new, kept in zip(drawn, regimes.pairs(400), strict=False):
-        assert np.abs(new.image.astype(int) - kept.image).max() <= 1  # a batch of another size rounds otherwise

@@ -159,7 +159,8 @@ def test_a_class_without_held_out_images_is_null_in_the_report(washers, tmp_path
             out / settings.dataset, [replace(s, image=s.image[:32, :32], mask=s.mask[:32, :32]) for s in images]
         )
 
-    runners = {"evaluation": evaluate, "synthetic": sample, "denoiser": print, "segmenter": print, "pasted_pairs": sample}
+    trained = {"denoiser": print, "segmenter": print}
+    runners = {"evaluation": evaluate, "synthetic": sample, "pasted_pairs": sample, **trained}
     for stage in study.stages():
         study.store.build(stage, runners)
     assert math.isnan(study.report()["class_iou"][REAL]["burr"])

@@ -122,54 +122,6 @@ def test_small_pictures_stay_as_they_are():
     assert [size[1:] for size in sizes(widgets.switch_slider({0: picture(1), 1: picture(2)}))] == [(16, 16)] * 2
 
 
-def drawn_at(panel):
-    """The button, the line and the picture of a panel that can draw."""
-    return panel.children[-3:]
-
-
-def test_with_a_kernel_a_button_draws_where_the_slider_stands_each_time_from_the_next_seed():
-    asked = []
-
-    def draw(u, seed):
-        asked.append((u, seed))
-        return picture(10 * seed)
-
-    panel = widgets.switch_slider({0: picture(1), 400: picture(2)}, draw=draw)
-    button, status, shown = drawn_at(panel)
-    assert (status.value, shown.value, asked) == ("the button needs a running kernel", "", [])
-    button.click()
-    first = shown.value
-    panel.children[0].value = 400
-    button.click()
-    assert asked == [(0, 1), (400, 2)]
-    assert shown.value != first
-    assert alt(shown) == "synthetic images, drawn from seed 2"
-    assert status.value == "drawn from seed 2"
-    assert not button.disabled
-
-
-def test_both_sliders_say_where_to_draw(grid):
-    asked = []
-    panel = widgets.switch_and_field(grid, draw=lambda *at: asked.append(at) or picture(7))
-    step, field, *_ = panel.children
-    step.value, field.value = 1000, 45
-    drawn_at(panel)[0].click()
-    assert asked == [(1000, 45, 1)]
-
-
-def test_what_went_wrong_in_drawing_is_shown_and_it_can_go_on():
-    def draw(u, seed):
-        if seed == 1:
-            raise UserError("size 30 <does> not fit")
-        return picture(3)
-
-    button, status, _ = drawn_at(widgets.switch_slider({0: picture(1), 1: picture(2)}, draw=draw))
-    button.click()
-    assert status.value == "size 30 &lt;does&gt; not fit"
-    button.click()
-    assert status.value == "drawn from seed 2"
-
-
 def test_the_colours_of_types_are_named_where_given():
     panel = widgets.switch_slider({0: picture(1), 1: picture(2)}, classes=("scratch", "a<b"))
     assert "scratch" in panel.children[-1].value
