@@ -136,6 +136,7 @@ class Controls(Settings):
     product: str = "softgel"  # the one whose rivals come with the package
     switch_steps: tuple[int, ...] | None = None  # u of the pairs; None: the profile's
     rivals: tuple[Literal["CycleGAN", "SinGAN", "SinDiffusion"], ...] = ("CycleGAN", "SinGAN", "SinDiffusion")
+    steps: int | None = Field(None, ge=1)  # of the baseline's training; None: the profile's
 
 
 class Speed(Settings):

@@ -493,8 +493,11 @@ class Controls(Study):
         return arms | {name: self._side(pairs, pairs=count) for name, pairs in synthetic.items()}
 
     def _side(self, synthetic: Pairs | None, data: Data | None = None, **options: Any) -> Side:
-        evaluate, model, data = self.profile.evaluation, self.profile.controls.model, data or self.data
-        return tuple(evaluate(data, model, synthetic, seed, **options) for seed in self.profile.seeds)
+        evaluate, budget = self.profile.evaluation, self.profile.controls
+        if budget.steps:
+            options["steps"] = budget.steps
+        sides = (evaluate(data or self.data, budget.model, synthetic, seed, **options) for seed in self.profile.seeds)
+        return tuple(sides)
 
     def stages(self) -> tuple[Evaluation, ...]:
         """All evaluations."""
