@@ -86,6 +86,8 @@ class Own(Settings):
     count: int = Field(100, ge=1)  # synthetic pairs
     segmenter: Segmenter
     seeds: tuple[int, ...] = (0, 1, 2)  # of the baseline: one training tells nothing
+    example_steps: int | None = Field(None, ge=1)  # of each net, for the book's example folder; None: as above
+    example_seeds: tuple[int, ...] | None = None  # the same, of the baseline
 
 
 class Annotator(Settings):

@@ -279,8 +279,9 @@ def own_defects(
     for name, value in (("count", count), ("shots", shots), ("size", size)):
         if value is not None and not 1 <= value <= 1_000_000:
             raise UserError(f"setting '{name}' must be from 1 to 1,000,000, got {shown(value)}")
-    root = example_folder(profile) if data is None else data
-    own = profile.own
+    root, own = data, profile.own
+    if data is None:
+        root, steps, seeds = example_folder(profile), steps or own.example_steps, seeds or own.example_seeds
     if steps is not None:
         own = own.model_copy(update={net: getattr(own, net) | {"steps": steps} for net in ("large", "small")})
     if crop is not None:
