@@ -88,7 +88,7 @@ def _run(name: str, tiny: bool) -> Iterator[harness.Finding]:
 
 
 def write(rows: list[dict[str, Any]], left_out: dict[str, str], threads: int, *, record: bool) -> None:
-    """``build/bench.json``, and the numbers of record where ``record`` says so.
+    """``build/bench.json``, and the reference results where ``record`` says so.
 
     Raises:
         UserError: Nothing was measured.

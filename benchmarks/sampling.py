@@ -1,7 +1,7 @@
 """Synthetic pairs per second: the default sampler, and the fewest calls of equal measures, against all 1000 calls.
 
 The plain way is that of the release: the ancestral sampler, which calls a net at each of the 1000 timesteps, in fp32.
-Which sampler gives measures that cannot be told from its is of record (notebook 10); nothing is measured of it here.
+Notebook 10 has which sampler gives measures that cannot be told from its; nothing is measured of it here.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _compared(profile: Profile, device: torch.device, tiny: bool) -> Iterator[Fi
 
 
 def _points(profile: Profile) -> dict[str, Point]:
-    """Whose speed is asked: the profile's sampler, and the fewest calls of record that lose nothing."""
+    """Whose speed is asked: the profile's sampler, and the fewest reference calls that lose nothing."""
     asked = {"default": Point(profile.sampler, profile.num_inference_steps)}
     record = tables.record("network_calls_softgel_64px")
     if record is not None:

@@ -139,7 +139,7 @@ def record_command(
     document: Document = "",
     out: Annotated[Path | None, typer.Option(help="Folder to write to; book/reference/, if not given.")] = None,
 ) -> None:
-    """Make the numbers of a notebook's study those of record, in book/reference/, beside which later runs are shown.
+    """Make the numbers of a notebook's study reference results, in book/reference/, beside which later runs are shown.
 
     Example: defectlib record notebooks/10_network_calls.ipynb -p profile cpu -p product washer -p pairs 48
     """
@@ -153,7 +153,7 @@ def record_command(
     study = plans.STUDIES[source.stem]
     records = study(**values).records() if study else {}
     if not records:
-        raise UserError(f"{source}: its study keeps no numbers of record")
+        raise UserError(f"{source}: its study keeps no reference results")
     for name, (frame, provenance) in records.items():
         print(tables.write_record(name, frame, provenance, out or tables.REFERENCE))
 

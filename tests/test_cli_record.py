@@ -1,4 +1,4 @@
-"""`defectlib record`: numbers of record from a study; and what can be said wrong to it and to `sample`."""
+"""`defectlib record`: reference results from a study; and what can be said wrong to it and to `sample`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_record_writes_the_table_of_a_study_with_its_provenance(tmp_path, monkey
         (("record", NOTEBOOK, "-y", "network_calls: {ddim: [5]}"), "setting 'network_calls': name ddpm too; all are"),
         (
             ("record", str(REPOSITORY / "notebooks" / "01_datasets.ipynb")),
-            f"{REPOSITORY / 'notebooks' / '01_datasets.ipynb'}: its study keeps no numbers of record",
+            f"{REPOSITORY / 'notebooks' / '01_datasets.ipynb'}: its study keeps no reference results",
         ),
         (
             ("sample", "--profile", "smoke", "--sampler", "dpm", "--out", "OUT"),

@@ -158,10 +158,10 @@ class Baselines(Study):
             for seen in zip(*shown.values(), strict=True)
         }
 
-    # Of record ------------------------------------------------------------------------------------------------------
+    # Reference results ------------------------------------------------------------------------------------------------
 
     def records(self) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
-        """The table and the IoU by class as numbers of record of this dataset and size, with where they come from."""
+        """The table and the IoU by class as reference results of this dataset and size, with where they come from."""
         last = self.stages()[-1]
         settings = last.segmenter
         origin = {"profile": self.profile.name, "seeds": list(self.profile.seeds), "steps": settings.steps}
@@ -170,7 +170,7 @@ class Baselines(Study):
 
     @property
     def record_name(self) -> str:
-        """What the numbers of record at this size are called."""
+        """What the reference results at this size are called."""
         return f"baselines_{self.profile.size}px"
 
 

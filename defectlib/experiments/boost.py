@@ -261,7 +261,7 @@ def effect(row: Mapping[str, Any], name: str = "difference") -> str:
 
 
 def origin(study: Study, stages: Side) -> dict[str, Any]:
-    """Where numbers of record come from: of ``stages``, the artifact that was finished last, and how all were made."""
+    """Where reference results come from: of ``stages``, the artifact that was finished last, and how all were made."""
     made = [read_provenance(study.path(stage)) for stage in stages]
     trained = [read_provenance(study.path(stage.segmenter)) for stage in stages]
     last = max(made, key=lambda record: record["finished"])
@@ -427,10 +427,10 @@ class Ratios(Study):
             found[cell] = rates[rates["of"].isin(["all defects", "all images"])].drop(columns="of").set_index("measure")
         return pd.concat(found, names=["product", "model"])
 
-    # Of record ------------------------------------------------------------------------------------------------------
+    # Reference results ------------------------------------------------------------------------------------------------
 
     def records(self) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
-        """The table, the IoU of every type, recall and false alarms as numbers of record, with where they come from."""
+        """The table, the IoU of every type, recall and false alarms as reference results, with where they come from."""
         sets = {product: pool(self.profile, self.profile.data(product)) for product in self.profile.products}
         made = origin(self, self.stages()) | {
             "products": list(sets),
@@ -444,7 +444,7 @@ class Ratios(Study):
 
     @property
     def record_name(self) -> str:
-        """What the numbers of record of these datasets at this size are called."""
+        """What the reference results of these datasets at this size are called."""
         datasets = {product.partition("/")[0] if "/" in product else "embedded" for product in self.profile.products}
         return f"ratios_{'-'.join(sorted(datasets)).lower()}_{self.profile.size}px"
 
@@ -532,7 +532,7 @@ class Controls(Study):
         return table.assign(worth=(table["difference"] / ceiling).where(table["pairs"] > 0))
 
     def records(self) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
-        """The table as the numbers of record of this product, with where they come from."""
+        """The table as the reference results of this product, with where they come from."""
         budget = self.profile.controls
         made = {name: pairs.key(any_machine=True) for name, pairs in self.synthetic.items()}
         about = {"product": budget.product, "model": budget.model, "pairs": real_images(self.data), "synthetic": made}
@@ -540,7 +540,7 @@ class Controls(Study):
 
     @property
     def record_name(self) -> str:
-        """What the numbers of record of this product at this size are called."""
+        """What the reference results of this product at this size are called."""
         return f"controls_{self.profile.controls.product.replace('/', '-').lower()}_{self.profile.size}px"
 
 

@@ -152,13 +152,13 @@ class NetworkCalls(Study):
         )
 
     def records(self) -> dict[str, tuple[pd.DataFrame, dict]]:
-        """The table as the numbers of record of this product, with where they come from."""
+        """The table as the reference results of this product, with where they come from."""
         origin = {"profile": self.profile.name, "product": self.product, "nets": self.nets}
         return {self.record_name: (self.table, provenance(self.timing) | origin)}
 
     @property
     def record_name(self) -> str:
-        """What the numbers of record of this product at this size are called."""
+        """What the reference results of this product at this size are called."""
         return f"network_calls_{self.product.replace('/', '-').lower()}_{self.profile.size}px"
 
     @property
@@ -167,11 +167,11 @@ class NetworkCalls(Study):
         return [net.key(any_machine=True) for net in self.synthetic(self.reference).inputs().values()]
 
     def of_these_nets(self, record: pd.DataFrame | None) -> pd.DataFrame | None:
-        """Numbers of record, if they are those of the same two nets."""
+        """Reference results, if they are those of the same two nets."""
         return record if record is not None and record.attrs["provenance"].get("nets") == self.nets else None
 
     def judged(self, record: pd.DataFrame | None) -> pd.DataFrame | None:
-        """What the conclusion is drawn from: this run's table, if it measured the reference, else that of record."""
+        """What the conclusion is drawn from: this run's table, if it measured the reference, else the reference."""
         return record if np.isnan(self.table.loc[self.reference, "pairs"]) else self.table
 
 

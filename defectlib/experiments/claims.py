@@ -329,7 +329,7 @@ def judge(studies: Mapping[str, Study | None]) -> pd.DataFrame:
         studies: The study of each chapter, None for a chapter without one. One that is not built whole has no numbers.
 
     Returns:
-        Index ``claim``, columns of text: the fields of the file; ``of record`` and ``this run``, effects with their
+        Index ``claim``, columns of text: the fields of the file; ``reference`` and ``this run``, effects with their
         95 % intervals, empty where there are none; ``verdict``.
     """
     built = {name for name, study in studies.items() if study is None or all(map(study.store.find, study.stages()))}

@@ -217,7 +217,7 @@ class Clicks(Study):
         """A held-out image of an embedded product, at the size at which it was clicked on."""
         return procedural.sample(name, "eval", number, size=size)
 
-    # Numbers of record ----------------------------------------------------------------------------------------------
+    # Reference results ----------------------------------------------------------------------------------------------
 
     def records(self) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
         """All tables, and the recorded clicks."""
@@ -319,7 +319,7 @@ def notes(study: Clicks, record: pd.DataFrame | None) -> list[str]:
     said = [study.rule, f"This run: {_counted(images.to_dict())} of {size} px."]
     if record is not None:
         made = record.attrs["provenance"]
-        said.append(f"Of record: {_counted(made['images'])} of {made['size']} px.")
+        said.append(f"Reference: {_counted(made['images'])} of {made['size']} px.")
     return said
 
 

@@ -101,12 +101,12 @@ class Cost(Study):
         return rows
 
     def records(self) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
-        """The speeds as the numbers of record of this device."""
+        """The speeds as the reference results of this device."""
         return {self.record_name: (self.speeds, self.speeds.attrs["provenance"])}
 
     @property
     def record_name(self) -> str:
-        """What the numbers of record of this device are called."""
+        """What the reference results of this device are called."""
         return record_name(self.throughput.device)
 
     def jobs(self) -> tuple[Job, ...]:
@@ -178,7 +178,7 @@ class Cost(Study):
 
 
 def record_name(device: str) -> str:
-    """What the numbers of record of a device are called."""
+    """What the reference results of a device are called."""
     return f"throughput_{device}"
 
 
@@ -217,7 +217,7 @@ def hours(work: pd.DataFrame, speeds: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         work: See :attr:`Cost.work`.
-        speeds: See :attr:`Cost.speeds`; of this run or of record.
+        speeds: See :attr:`Cost.speeds`; of this run or reference results.
     """
     found = work.copy()
     nets = {"large": "large nets", "small": "small nets"}

@@ -30,7 +30,7 @@ OPTIMUM, NET, NET_MANY = (
 WHOLE = "whole image"
 #: A pair is a copy if it is this many times nearer to one training image than to any other (Yoon et al. 2023).
 COPY_RATIO = 3
-SHOWN = 5  # pairs of each cell among the pictures of record
+SHOWN = 5  # pairs of each cell among the reference pictures
 DRAWS = 2000  # resamples of the pairs behind each interval
 NUMBERS, PICTURES = "memorisation", "memorisation_pictures"  # names of the records
 

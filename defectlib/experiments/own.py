@@ -174,7 +174,7 @@ class OwnDefects(Study):
         return {"pairs": spectrum_distance(pairs, real), "held_out": spectrum_distance(held, real)}
 
     def records(self) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
-        """The table as the numbers of record of this folder, with where they come from."""
+        """The table as the reference results of this folder, with where they come from."""
         dataset, large = load(self.data), self.synthetic.large
         stages = tuple(stage for comparison in self.comparisons.values() for stage in comparison.with_synthetic)
         made = origin(self, stages) | {

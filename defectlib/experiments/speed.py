@@ -65,12 +65,12 @@ class Speed(Study):
         return {"profile": self.profile.name} | {name: self.found[name] for name in names} | timing
 
     def records(self) -> dict[str, tuple[pd.DataFrame, dict]]:
-        """The table as the numbers of record of this device and size, with where they come from."""
+        """The table as the reference results of this device and size, with where they come from."""
         return {self.record_name: (self.table, self.table.attrs["provenance"])}
 
     @property
     def record_name(self) -> str:
-        """What the numbers of record of this device are called; they say themselves how large their image was."""
+        """What the reference results of this device are called; they say themselves how large their image was."""
         return f"speed_{self.timing.device}"
 
     @property

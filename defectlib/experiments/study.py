@@ -42,7 +42,7 @@ class Study(ABC):
         """What the study reads; their inputs are implied."""
 
     def records(self) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
-        """What of the study can become numbers of record: tables and their provenance, by name."""
+        """What of the study can become reference results: tables and their provenance, by name."""
         return {}
 
     @property

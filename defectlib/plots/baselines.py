@@ -1,4 +1,4 @@
-"""Table 3 on data that is not the paper's: the mIoU of every baseline on every product, of record and of this run."""
+"""Table 3 on data that is not the paper's: the mIoU of every baseline on every product, reference and this run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def table(record: pd.DataFrame | None, run: pd.DataFrame | None, name: str, capt
     model would get that sees no defect at all.
 
     Args:
-        record: As :meth:`defectlib.experiments.baselines.Baselines.table` returns it, of record, or None.
+        record: As :meth:`defectlib.experiments.baselines.Baselines.table` returns it, reference results, or None.
         run: The same, of this run.
         name: Label for ``{numref}``.
         caption: What the table holds.

@@ -68,7 +68,7 @@ def curves(
         table: Index ``sampler``, ``calls``; a column for each measure, ``X_error`` the standard error of measure ``X``.
             The row of calls 0 is that of real images; points without a measure are left out.
         measures: Label by column; one that ends in ``(%)`` is a fraction.
-        record: The same, of record.
+        record: The same, of the reference results.
         columns: Panels beside each other.
     """
     rows = -(-len(measures) // columns)
@@ -98,7 +98,7 @@ def speed(table: pd.DataFrame, measures: Mapping[str, str], record: pd.DataFrame
     Args:
         table: As for :func:`curves`, and ``images_per_second`` with ``…_low`` and ``…_high``.
         measures: Label by column.
-        record: The same, of record.
+        record: The same, of the reference results.
     """
     figure, grid = panels(1, len(measures), WIDTH, 3.6)
     for axes, (measure, label) in zip(grid[0], measures.items(), strict=True):
@@ -164,5 +164,5 @@ def _name_lines(figure: Figure, table: pd.DataFrame, record: pd.DataFrame | None
     ]
     handles.append(Line2D([], [], color=FAINT, ls="--", label="real images"))
     if record is not None:
-        handles.append(Line2D([], [], color="#808080", marker="o", mfc="white", ls=":", label="of record"))
+        handles.append(Line2D([], [], color="#808080", marker="o", mfc="white", ls=":", label="reference"))
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))

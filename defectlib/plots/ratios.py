@@ -1,7 +1,7 @@
 """Figures of what synthetic pairs change: boxes by their number (Fig. 8), intervals, and a map over defect types.
 
-Tables of :mod:`~defectlib.experiments.boost` in, figures out. Numbers of record and of this run stand apart: in panels
-of their own, or as squares and circles.
+Tables of :mod:`~defectlib.experiments.boost` in, figures out. Reference results and those of this run stand apart: in
+panels of their own, or as squares and circles.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _sources(record: pd.DataFrame | None, run: pd.DataFrame | None) -> dict[str,
 
 def _given(record: pd.DataFrame | None, run: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
     if not (given := _sources(record, run)):
-        raise ValueError("nothing to draw: neither numbers of record nor of this run")
+        raise ValueError("nothing to draw: neither reference results nor a run")
     return given
 
 

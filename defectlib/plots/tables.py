@@ -1,6 +1,6 @@
-"""Numbered tables that set the paper's numbers, those of record and those of this run side by side and never mix them.
+"""Numbered tables with the paper's numbers, reference results and those of this run side by side, never mixed.
 
-Numbers of record are committed below ``book/reference/``, one JSON file per table::
+Reference results are committed below ``book/reference/``, one JSON file per table::
 
     {"index": 1, "columns": ["model", "time (ms)"], "rows": [["UNet", 31.2]], "provenance": {"machine": …, …}, …}
 
@@ -26,9 +26,9 @@ from defectlib.errors import UserError
 from defectlib.plots import paper
 from defectlib.store import changed_since_sealed, sealed, write_atomically
 
-PAPER, RECORD, RUN = "paper", "of record", "this run"
+PAPER, RECORD, RUN = "paper", "reference", "this run"
 #: What stands where a source has no number.
-MISSING = {PAPER: "not in the paper", RECORD: "no record", RUN: "not run"}
+MISSING = {PAPER: "not in the paper", RECORD: "no reference", RUN: "not run"}
 
 REFERENCE = runtime.REPOSITORY / "book" / "reference"
 #: Where, in the metadata of a cell's output, tables stand as CSV by their names.
@@ -136,7 +136,7 @@ def compare(
     sources = dict(zip(MISSING, (paper, record, run), strict=True))
     given = {source: frame for source, frame in sources.items() if frame is not None}
     if not given:
-        raise ValueError(f"table '{name}' has no numbers: neither the paper's, nor of record, nor of this run")
+        raise ValueError(f"table '{name}' has no numbers: neither the paper's, nor reference results, nor of this run")
     if twice := [source for source, frame in given.items() if not frame.index.is_unique]:
         raise ValueError(f"table '{name}': a row occurs twice in the numbers of '{twice[0]}'")
     rows = list(dict.fromkeys(row for frame in given.values() for row in frame.index))
@@ -166,7 +166,7 @@ def table2(run: pd.DataFrame | None = None, records: Sequence[pd.DataFrame] = ()
 
     Args:
         run: Of this run: index ``model``, column ``time (ms)``.
-        records: The same, of record, on any number of machines; each names its own in its provenance.
+        records: The same, reference results on any number of machines; each names its own in its provenance.
         notes: What has to be known to read our columns.
     """
     columns = {f"{PAPER}, RTX 3090": (paper.table2(), MISSING[PAPER])}
@@ -214,7 +214,7 @@ def miou_table(
         rule: How the mIoU is computed; printed beneath.
         name: Label for ``{numref}``.
         caption: What the table holds.
-        record: The same, of record.
+        record: The same, of the reference results.
     """
     shown = [None if frame is None else _arms(frame) for frame in (record, run)]
     return compare(None, *shown, name, caption, notes=[rule])
@@ -230,11 +230,11 @@ def _long(given: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-# Numbers of record --------------------------------------------------------------------------------------------------
+# Reference results --------------------------------------------------------------------------------------------------
 
 
 def record(name: str, folder: Path = REFERENCE) -> pd.DataFrame | None:
-    """The numbers of record called ``name``, their provenance in ``attrs``; None where none are committed.
+    """The reference results called ``name``, their provenance in ``attrs``; None where none are committed.
 
     Raises:
         UserError: The file is not in the form that :func:`write_record` gives it.
@@ -282,7 +282,7 @@ def _record_fault(content: Any) -> str | None:
 
 
 def write_record(name: str, frame: pd.DataFrame, provenance: Mapping[str, Any], folder: Path = REFERENCE) -> Path:
-    """Make ``frame`` the numbers of record called ``name``; an index without a name is left out.
+    """Make ``frame`` the reference results called ``name``; an index without a name is left out.
 
     Args:
         provenance: Must say ``machine``, ``device``, ``finished`` and ``commit``.

@@ -131,7 +131,7 @@ given("-y of a negative ratio", "ratios", "05", "-y", "ratios: [-20]")
 given("-y of an unknown sampler", "sampler|network_calls", "10", "-y", "network_calls: {euler: [5]}")
 given("-y of one network call", "network_calls", "10", "-y", "network_calls: {ddpm: [1]}")
 given("an unknown parameter", "did you mean 'profile'", "10", "-p", "profil", "cpu", entry="record")
-given("a study without numbers", "keeps no numbers of record", "01", entry="record")
+given("a study without numbers", "keeps no reference results", "01", entry="record")
 given("an output that is a file", "name another place|cannot", "10", "--out", "/dev/null", entry="record")
 
 

@@ -188,7 +188,7 @@ READERS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
     ),
     "notebook": ("x.ipynb", notebook(), read_notebook),
     "record of clicks": ("a.json", (labelled() / "clicks" / "a.json").read_bytes(), replay_record),
-    "numbers of record": ("x.json", numbers(), lambda path: tables.record(path.stem, path.parent)),
+    "reference results": ("x.json", numbers(), lambda path: tables.record(path.stem, path.parent)),
     "unsealed numbers": ("x.json", numbers(sealed=False), lambda path: tables.record(path.stem, path.parent)),
 }
 

@@ -142,7 +142,7 @@ def test_a_share_that_all_pairs_of_both_sets_have_or_lack_is_compared_too():
     assert calls.losses(sure, REFERENCE).loc[("DDIM", 10), ["measure", "lost"]].tolist() == ["share of dent", True]
 
 
-# Numbers of record --------------------------------------------------------------------------------------------------
+# Reference results --------------------------------------------------------------------------------------------------
 
 
 def test_numbers_of_record_come_back_and_are_judged_where_this_run_measured_less(study, tmp_path):

@@ -384,10 +384,10 @@ def test_a_table_of_claims_has_three_columns_and_tells_reference_from_run(unbuil
     assert table.frame.columns.tolist() == ["claim", "here", "verdict"]
     assert counted.claim == "It has 125 types of defects (§3.2, Table 1)"
     assert counted.here == "pairs of product and type in the label files of the release: 98"
-    assert measured.here.startswith("its mean less the best other mean: of record \N{MINUS SIGN}1.6 [")
+    assert measured.here.startswith("its mean less the best other mean: reference \N{MINUS SIGN}1.6 [")
     assert (missing.here.split(": ")[-1], missing.verdict) == ("not run", "**○\N{NO-BREAK SPACE}needs data**")
     assert ":class: claims\n" in table.markdown()
-    assert table.csv().splitlines()[0] == "claim,says,section,paper,measure,of record,this run,verdict"
+    assert table.csv().splitlines()[0] == "claim,says,section,paper,measure,reference,this run,verdict"
 
 
 def test_every_chapter_with_claims_ends_with_their_table():

@@ -172,9 +172,9 @@ def test_the_records_can_be_written_and_read_and_say_what_they_are_of(study, tmp
     monkeypatch.setattr(tables, "REFERENCE", tmp_path)
     rows = claims.judge({"16_defect_click": study})
     judged = ["click-better", "click-domains", "click-crops", "click-edges", "click-time-here"]
-    assert (rows.loc[judged, "of record"] == rows.loc[judged, "this run"]).all()
+    assert (rows.loc[judged, "reference"] == rows.loc[judged, "this run"]).all()
     assert rows.loc[judged, "this run"].str.endswith("n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}1").all()
-    assert (rows.loc[["click-sam", "click-hours"], ["of record", "this run"]] == "").all(axis=None)
+    assert (rows.loc[["click-sam", "click-hours"], ["reference", "this run"]] == "").all(axis=None)
 
 
 def test_printed_tables_give_intervals_and_leave_out_what_is_compared_with_itself(study):

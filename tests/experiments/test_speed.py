@@ -113,9 +113,9 @@ def test_the_fastest_and_the_gain():
 def test_every_column_of_table_2_names_its_machine():
     gpu = speed.eager(table(accelerator="NVIDIA H100", sides=[512, 512], device="cuda"))
     shown = tables.table2(speed.eager(table()), [gpu], ["A note."])
-    columns = ["paper, RTX 3090", "of record, NVIDIA H100, 512×512 px", "this run, CPU, 64×64 px"]
+    columns = ["paper, RTX 3090", "reference, NVIDIA H100, 512×512 px", "this run, CPU, 64×64 px"]
     assert list(shown.frame.columns) == ["model", *columns]
     assert list(shown.frame["model"]) == list(paper.table2().index)
     assert shown.frame.set_index("model").loc["UNet"].tolist() == ["33.9", "40.0", "40.0"]
-    assert shown.frame.set_index("model").loc["HR"].tolist() == ["15.7", "no record", "not run"]
+    assert shown.frame.set_index("model").loc["HR"].tolist() == ["15.7", "no reference", "not run"]
     assert shown.notes == ("A note.",)

@@ -65,7 +65,7 @@ def verdicts() -> dict[str, list]:
 
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, DEFECTLIB_STORE=folder):
         rows = claims.judge(plans.scoreboard().chapters)
-    return {name: [row.verdict, *numbers(row["of record"]), *numbers(row["this run"])] for name, row in rows.iterrows()}
+    return {name: [row.verdict, *numbers(row["reference"]), *numbers(row["this run"])] for name, row in rows.iterrows()}
 
 
 def timesteps(u: int, steps: int) -> list[list[int]]:

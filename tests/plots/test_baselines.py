@@ -33,16 +33,16 @@ def test_run_and_record_stand_under_their_names_with_the_best_of_each_row():
     table = baselines.table(frame(), frame(seeds=1, products=("softgel",)), "tab-x", "A caption")
     cells = cells_of(table)
     blind = {"background only": "16.0"}
-    assert cells["softgel", "of record"] == {
+    assert cells["softgel", "reference"] == {
         "UNet": "10.0 ±\N{NO-BREAK SPACE}1.2",
         "DL": "**20.0 ±\N{NO-BREAK SPACE}1.2**",
         **blind,
     }
     assert cells["softgel", "this run"] == {"UNet": "10.0", "DL": "**20.0**", **blind}
-    assert cells["mean", "of record"] == {"UNet": "20.0", "DL": "**30.0**", **blind}
+    assert cells["mean", "reference"] == {"UNet": "20.0", "DL": "**30.0**", **blind}
     assert ("twill", "this run") not in cells
     assert table.notes == (
-        "Of record: 3 seeds, 200 held-out images of each product, all weights from scratch.",
+        "Reference: 3 seeds, 200 held-out images of each product, all weights from scratch.",
         "This run: 1 seed, 200 held-out images of each product, all weights from scratch.",
     )
 

@@ -85,12 +85,12 @@ def test_curves_draw_this_run_filled_and_the_record_open():
     assert ticks == ["5", "50", "1000"]
     dashed = [line.get_ydata()[0] for line in figure.axes[1].lines if line.get_linestyle() == "--"]
     assert dashed == [0.4]
-    assert [text.get_text() for text in figure.legends[0].texts][-2:] == ["real images", "of record"]
+    assert [text.get_text() for text in figure.legends[0].texts][-2:] == ["real images", "reference"]
 
 
 def test_curves_without_a_record_name_none():
     figure = drawn(calls.curves(table(), LABELS, columns=3))
-    assert "of record" not in [text.get_text() for text in figure.legends[0].texts]
+    assert "reference" not in [text.get_text() for text in figure.legends[0].texts]
     assert [axes.axison for axes in figure.axes] == [True, True, False]
     assert all(filled for _, filled, _ in lines(figure.axes[0]))
 

@@ -74,7 +74,7 @@ def test_figure_8_has_the_paper_s_medians_and_stands_alone():
 def test_figure_8_sets_ours_below_the_paper_at_the_same_places(classes):
     figure = save(ratios.figure8(paper.figure8(), record=classes, run=classes.xs(100, level="ratio", drop_level=False)))
     titles = [
-        f"({a}) {m}, {who}" for who in ("paper", "of record", "this run") for a, m in (("a", "DL"), ("b", "M-B0"))
+        f"({a}) {m}, {who}" for who in ("paper", "reference", "this run") for a, m in (("a", "DL"), ("b", "M-B0"))
     ]
     assert [axes.get_title(loc="left") for axes in figure.axes] == titles
     bottom = figure.axes[-1]
@@ -143,7 +143,7 @@ def test_record_and_run_are_told_apart_by_shape(table):
     assert [text.get_text() for text in figure.legends[0].texts] == [
         "DL",
         "M-B0",
-        "of record",
+        "reference",
         "this run",
         "not significant",
     ]
@@ -180,13 +180,13 @@ def test_the_map_shows_points_and_says_none(classes):
 
 def test_sources_of_the_map_stand_below_each_other(classes):
     figure = save(ratios.class_changes(classes, classes.xs(100, level="ratio", drop_level=False)))
-    assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == ["gel, of record", "gel, this run"]
+    assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == ["gel, reference", "gel, this run"]
     assert len(figure.axes[1].get_yticklabels()) == 2
 
 
 def test_without_numbers_there_is_nothing_to_draw():
     for draw in (ratios.differences, ratios.controls, ratios.class_changes):
-        with pytest.raises(ValueError, match="nothing to draw: neither numbers of record nor of this run"):
+        with pytest.raises(ValueError, match="nothing to draw: neither reference results nor a run"):
             draw(None, None)
 
 
@@ -195,6 +195,6 @@ def test_a_map_has_two_products_beside_each_other_and_no_empty_frames(classes):
     figure = save(ratios.class_changes(classes.rename(index={"gel": "nut"}, level="product"), three))
     shown = [axes for axes in figure.axes if axes.axison and axes.get_title(loc="left")]
     titles = [axes.get_title(loc="left") for axes in shown]
-    assert titles == ["nut, of record", "nut, this run", "gel, this run", "plate, this run"]
+    assert titles == ["nut, reference", "nut, this run", "gel, this run", "plate, this run"]
     named = [axes.get_yticklabels()[0].get_text() for axes in shown]
     assert named == ["DL, 20 %", "DL, 20 %", "", "DL, 20 %"]

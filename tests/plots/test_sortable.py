@@ -17,7 +17,7 @@ from defectlib.runtime import REPOSITORY
 CHROMIUM = shutil.which("chromium")
 ASSETS = REPOSITORY / "book" / "_assets"
 ROWS = [
-    ("softgel", "of record", "<strong>71.2 ± 0.4</strong>", "5.0"),
+    ("softgel", "reference", "<strong>71.2 ± 0.4</strong>", "5.0"),
     ("softgel", "this run", "9.5", "not run"),
     ("washer", "this run", "−3.0", "1,200.5"),
     ("twill", "this run", "100.0 [90.1, 100.0]", "40.0"),

@@ -57,11 +57,11 @@ def test_names_begin_neither_html_nor_mathematics_in_the_book():
 def test_one_column_stands_side_by_side():
     run = frame({"a": [1.5], "c": [7.0]}, ["ms"])
     table = tables.compare(frame({"a": [1.25], "b": [2.0]}, ["ms"]), None, run, "tab-x", "Caption.", decimals=1)
-    assert table.frame.columns.tolist() == ["product", "ms, paper", "ms, of record", "ms, this run"]
+    assert table.frame.columns.tolist() == ["product", "ms, paper", "ms, reference", "ms, this run"]
     assert table.frame.to_numpy().tolist() == [
-        ["a", "1.2", "no record", "1.5"],
-        ["b", "2.0", "no record", "not run"],
-        ["c", "not in the paper", "no record", "7.0"],
+        ["a", "1.2", "no reference", "1.5"],
+        ["b", "2.0", "no reference", "not run"],
+        ["c", "not in the paper", "no reference", "7.0"],
     ]
 
 
@@ -123,7 +123,7 @@ def test_table1_gives_counted_datasets_rows_of_their_own():
 
 
 def test_table2_is_in_tenths():
-    assert tables.table2().frame.iloc[2].tolist() == ["DL", "33.0", "no record", "not run"]
+    assert tables.table2().frame.iloc[2].tolist() == ["DL", "33.0", "no reference", "not run"]
 
 
 @pytest.mark.usefixtures("no_record")
@@ -160,7 +160,7 @@ def test_miou_table_keeps_record_and_run_apart(boost):
     record = boost.assign(real=0.1)
     record.attrs["provenance"] = PROVENANCE
     table = tables.miou_table(boost, RULE, "tab-miou", "Caption.", record=record)
-    assert table.frame["numbers"].tolist() == ["of record", "this run"] * 2
+    assert table.frame["numbers"].tolist() == ["reference", "this run"] * 2
 
 
 def test_plain_shows_frames_with_and_without_a_named_index():
@@ -169,7 +169,7 @@ def test_plain_shows_frames_with_and_without_a_named_index():
     assert tables.plain(pd.DataFrame({"n": [3]}), "tab-x", "Caption.").frame.to_numpy().tolist() == [["3"]]
 
 
-# Numbers of record --------------------------------------------------------------------------------------------------
+# Reference results --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("index", [["product"], ["product", "model"], []])

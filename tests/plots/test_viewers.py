@@ -110,7 +110,7 @@ def test_many_generators_show_fewer_pairs_each_and_large_ones_smaller_tiles():
 
 def test_as_many_pairs_are_shown_of_each_as_there_are_of_the_fewest():
     black = np.zeros((8, 8, 3), np.uint8)
-    panel = viewers.beside_nearest({"of record": [(black, black)] * 5, "this run": [(black, black)] * 2}, "net")
+    panel = viewers.beside_nearest({"reference": [(black, black)] * 5, "this run": [(black, black)] * 2}, "net")
     assert [len(row.children) for row in panel.children[2].children] == [2, 2]
 
 
