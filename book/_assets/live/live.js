@@ -277,7 +277,7 @@
       root.textContent = "This browser cannot run the nets (it lacks WebAssembly SIMD or DecompressionStream); the stored pictures below show the same.";
       return;
     }
-    const options = (values) => values.map((value) => make("option", { value, textContent: value }));
+    const options = (values) => values.map((value) => make("option", { value, textContent: `${value}`.replaceAll("_", " ") }));
     const control = {
       product: make("select", {}, options(Object.keys(products))),
       u: make("input", { type: "range", min: 0, max: 1000, step: 1, value: u }),
