@@ -271,7 +271,7 @@ def title(stage: Stage) -> str:
 class Board:
     """One live line: stages done of all, what runs with its own step and loss, the time left.
 
-    The time left is what the remaining steps take at the rates seen in this run, by kind of stage; a step of a kind
+    The time left is what the remaining steps take at the rates seen in this run, by kind of stage; a stage of a kind
     that has not been seen takes what those of the others take on average.
     """
 
@@ -279,7 +279,7 @@ class Board:
         self.todo, self.jobs = todo, jobs
         self.running: dict[str, dict[str, Any]] = {}
         self.finished: set[str] = set()
-        self.rates: dict[tuple, float] = {}  # seconds a step, by kind
+        self.seconds: dict[tuple, tuple[float, float]] = {}  # of the last stage of a kind, and of one of its steps
         self.console = Console(stderr=True, quiet=runtime.is_quiet())
         self.live = Live(get_renderable=self.line, console=self.console, transient=True, refresh_per_second=2)
         self.logged = time.monotonic()
@@ -301,8 +301,7 @@ class Board:
         elif name in self.todo and name not in self.finished and state["total"]:
             self.running[name] = state
             if state["n"] > state["initial"]:
-                whole = state["elapsed"] * state["total"] / (state["n"] - state["initial"])
-                self.rates[_kind(self.todo[name])] = whole / _steps(self.todo[name])
+                self._timed(name, state["elapsed"] * state["total"] / (state["n"] - state["initial"]))
         if not self.console.is_terminal and time.monotonic() - self.logged > LOG_SECONDS:
             self.logged = time.monotonic()
             self.console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
@@ -314,7 +313,10 @@ class Board:
         if isinstance(outcome, BaseException):
             self.console.print(f"{title(self.todo[name])}: {outcome}", highlight=False, markup=False)
         else:
-            self.rates[_kind(self.todo[name])] = outcome / _steps(self.todo[name])
+            self._timed(name, outcome)
+
+    def _timed(self, name: str, seconds: float) -> None:
+        self.seconds[_kind(self.todo[name])] = seconds, seconds / _steps(self.todo[name])
 
     def line(self) -> str:
         """The line as it stands."""
@@ -328,13 +330,14 @@ class Board:
 
     def seconds_left(self) -> float:
         """0 while nothing is known yet."""
-        if not self.rates:
+        if not self.seconds:
             return 0.0
-        usual = sum(self.rates.values()) / len(self.rates)
+        usual = sum(stage for stage, _ in self.seconds.values()) / len(self.seconds)
         left = 0.0
         for name in self.todo.keys() - self.finished:
             stage, state = self.todo[name], self.running.get(name)
-            seconds = self.rates.get(_kind(stage), usual) * _steps(stage)
+            known = self.seconds.get(_kind(stage))
+            seconds = known[1] * _steps(stage) if known else usual
             left += seconds * (1 - state["n"] / state["total"] if state else 1)
         return left / self.jobs
 

@@ -229,8 +229,8 @@ def test_time_left_is_what_the_remaining_steps_take():
     first, second, _, evaluation = todo
     board.report({"name": first, "n": 50, "initial": 0, "total": 100, "elapsed": 100.0, "postfix": "loss=0.5"})
     board.report({"name": second, "n": 0, "initial": 0, "total": 0, "elapsed": 0.0, "postfix": ""})  # nothing to do
-    assert board.seconds_left() == pytest.approx((100 + 200 + 200 + 2) / 2)
-    assert board.line() == "0 of 4 done · about 5 min left · segmenter M2F on softgel 50/100, loss=0.5"
+    assert board.seconds_left() == pytest.approx((100 + 200 + 200 + 200) / 2)
+    assert board.line() == "0 of 4 done · about 6 min left · segmenter M2F on softgel 50/100, loss=0.5"
     board.done(first, 240.0)
     board.report({"name": second, "n": 100, "initial": 50, "total": 100, "elapsed": 100.0, "postfix": ""})
     board.done(evaluation, 7.0)
