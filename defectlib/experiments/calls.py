@@ -167,8 +167,10 @@ class NetworkCalls(Study):
         return [net.key(any_machine=True) for net in self.synthetic(self.reference).inputs().values()]
 
     def of_these_nets(self, record: pd.DataFrame | None) -> pd.DataFrame | None:
-        """Reference results, if they are those of the same two nets."""
-        return record if record is not None and record.attrs["provenance"].get("nets") == self.nets else None
+        """Reference results, if they are those of the same two nets, and hold what everything is compared with."""
+        if record is None or record.attrs["provenance"].get("nets") != self.nets or self.reference not in record.index:
+            return None
+        return record
 
     def judged(self, record: pd.DataFrame | None) -> pd.DataFrame | None:
         """What the conclusion is drawn from: this run's table, if it measured the reference, else the reference."""

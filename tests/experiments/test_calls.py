@@ -163,6 +163,9 @@ def test_numbers_of_other_nets_are_no_record_of_these(study):
     frame.attrs["provenance"] = {"nets": ["other", "nets"]}
     assert study.of_these_nets(frame) is None
     assert study.of_these_nets(None) is None
+    frame.attrs["provenance"] = {"nets": study.nets}
+    assert study.of_these_nets(frame) is frame
+    assert study.of_these_nets(frame.drop(index=[study.reference])) is None
 
 
 def test_what_is_shown_of_the_table(study):
